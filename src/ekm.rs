@@ -44,7 +44,7 @@ pub const TAG_LENGTH: usize = 16;
 pub struct ExpectedKey {
     /// The key.
     pub selector: Arc<KeySelector>,
-    /// Whether a key store encrypts with it. An older version only decrypts.
+    /// True if a key store encrypts with it. An older version only decrypts.
     pub encrypts: bool,
 }
 
@@ -68,7 +68,7 @@ pub struct EncryptJob {
     pub plaintext: Arc<SecretBytes>,
     /// Additional authenticated data, at least one byte.
     pub aad: Arc<[u8]>,
-    /// Whether the key must also allow decryption, to verify the ciphertext.
+    /// True if the key must also allow decryption, to verify the ciphertext.
     pub must_decrypt: bool,
     /// Set if the ciphertext must be verified: the digest is computed over it, then it is decrypted and compared with the plaintext. The verified
     /// buffers are returned without a copy.
@@ -109,7 +109,7 @@ pub struct DecryptJob {
 pub struct Opened {
     /// The plaintext.
     pub plaintext: SecretBytes,
-    /// Whether the ciphertext was bound to [`DecryptJob::or_aad`].
+    /// True if the ciphertext was bound to [`DecryptJob::or_aad`].
     pub by_or_aad: bool,
 }
 

@@ -10,8 +10,8 @@
 //!
 //! - The **pool** assigns jobs to sessions, under one lock. Jobs wait only while all sessions are busy. A weighted fair queue orders the
 //!   jobs of different tenants.
-//! - A **session** is one socket to a worker. The task that submits a job or reads an answer sends the next job. There is no dispatcher
-//!   task.
+//! - A **session** is one socket to a worker. The task that submits a job or reads an answer sends the next job. No task
+//!   dispatches jobs.
 //! - The **supervisor** (one task per HSM) is a circuit breaker: Probing → Usable → Failed. When a worker fails or its settings change, it
 //!   starts a new worker, which takes over.
 //! - A job whose worker dies is sent a second time. A job is dropped before it is sent if its deadline has passed or its caller has left.

@@ -45,7 +45,7 @@ pub struct KeyStore {
     pub prefix: PathPrefix,
     /// The AWS Region of its KMS.
     pub region: String,
-    /// Whether the operator has enabled it.
+    /// Enabled or disabled by the operator.
     pub state: State,
     /// The credentials that may sign requests.
     pub credentials: Credentials,
@@ -74,7 +74,7 @@ pub struct KeyStore {
 pub struct Key {
     /// Its id in URIs.
     pub id: ExternalKeyId,
-    /// Whether the operator has enabled it.
+    /// Enabled or disabled by the operator.
     pub state: State,
     /// The labels of its versions on the HSMs, for policies.
     pub labels: Vec<String>,
@@ -110,7 +110,7 @@ pub struct StoreMetrics {
     pub keys: KeyMetrics,
     /// The metrics of their credentials.
     pub credentials: CredentialMetrics,
-    quota_refusals: IntCounterVec,
+    quota_rejections: IntCounterVec,
     legacy: IntCounterVec,
     enabled: IntGaugeVec,
     keys_disabled: IntGaugeVec,
@@ -127,7 +127,7 @@ impl StoreMetrics {
         Ok(Self {
             keys: KeyMetrics::declare(metrics)?,
             credentials: CredentialMetrics::declare(metrics)?,
-            quota_refusals: metrics.counter(
+            quota_rejections: metrics.counter(
                 "xks_quota_refusals_total",
                 "Requests rejected because the quota of the key store was exhausted.",
                 &["store"],
@@ -139,7 +139,7 @@ impl StoreMetrics {
             )?,
             enabled: metrics.gauge(
                 "xks_key_store_enabled",
-                "Whether the key store is enabled (1) or disabled (0) in the configuration.",
+                "1 if the key store is enabled in the configuration; 0 if it is disabled.",
                 &["store"],
             )?,
             keys_disabled: metrics.gauge(
@@ -186,14 +186,14 @@ impl KeyStoreSettings {
         let keys = self.keys.iter().map(by_id).collect();
         let label: &[&str] = &[&self.name];
         let legacy = metrics.legacy.with_label_values(label);
-        let refusals = metrics.quota_refusals.with_label_values(label);
+        let rejections = metrics.quota_rejections.with_label_values(label);
         let enabled = metrics.enabled.with_label_values(label);
         enabled.set(i64::from(self.state == State::Enabled));
         let disabled = self.keys.iter().filter(|key| key.state() != State::Enabled);
         let disabled = i64::try_from(disabled.count()).unwrap_or(i64::MAX);
         metrics.keys_disabled.with_label_values(label).set(disabled);
         let name: Arc<str> = self.name.as_str().into();
-        let quota = |settings| kept_or_new(settings, refusals, former);
+        let quota = |settings| kept_or_new(settings, rejections, former);
         KeyStore {
             credential_use: metrics.credentials.of_store(&self.name, &self.credentials),
             tenant: Arc::new(Tenant {
@@ -219,13 +219,13 @@ impl KeyStoreSettings {
 /// Returns the quota of `former` if its settings are the same, so that a reload does not refill the burst.
 fn kept_or_new(
     settings: QuotaSettings,
-    refusals: IntCounter,
+    rejections: IntCounter,
     former: Option<&KeyStore>,
 ) -> Arc<Quota> {
     let former = former.and_then(|store| store.quota.as_ref());
     match former.filter(|quota| quota.settings() == settings) {
         Some(quota) => Arc::clone(quota),
-        None => Arc::new(Quota::new(settings, refusals)),
+        None => Arc::new(Quota::new(settings, rejections)),
     }
 }
 

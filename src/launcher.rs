@@ -1,8 +1,7 @@
 //! The launcher: the process that a service manager starts. It starts the front and, when the front asks, the workers.
 //!
 //! One thread waits for signals, for the ends of its processes and for frames. It opens no listening socket, reads no configuration and
-//! holds no secret. What the processes send is checked by [`crate::hsm_protocol::launch`]; the settings of a worker are bytes that it does
-//! not parse.
+//! holds no secret. [`crate::hsm_protocol::launch`] checks the frames of its processes. The launcher does not parse the settings of a worker.
 //!
 //! ```text
 //! launcher ─┬─ front           requests workers; receives their descriptors, and reports of their ends

@@ -27,12 +27,12 @@
 //! - The front and a worker treat each other's frames as hostile input: bounded, checked, fuzzed ([`hsm_protocol`]). The protocol is not a
 //!   PKCS#11 tunnel. A compromised front can use keys as KMS can. It cannot read, export, change or delete a key.
 //! - Wrong PINs do not add up to a locked token: the launcher keeps a record of logins across restarts ([`launcher`]).
-//! - A crash, a hang, a fatal error, changed settings and a new library file have the same remedy: a new worker. It opens and probes the token
+//! - A crash, a hang, a fatal error, changed settings and a new library file have the same effect: a new worker. It opens and probes the token
 //!   while the old worker serves, then takes over. The old worker finishes its jobs and closes, or is killed with its process group.
 //! - Jobs are safe to repeat. A job whose worker ends is retried once within its deadline: on another HSM, or on the new worker.
 //!
 //! ## Layers
-//! A module imports only modules of lower layers, never one of its own layer. Files must not import one another in a cycle; the cycles that
+//! A module imports only modules of lower layers, never of the same layer. Files must not import one another in a cycle; the cycles that
 //! still exist are listed and can only become fewer. `tests/architecture.rs` enforces both.
 //!
 //! | layer | module | content |
@@ -82,7 +82,7 @@
 //! accept (a permit for unverified connections, bounded per source) → PROXY header, if the listener requires one → TLS handshake under a
 //! timeout → HTTP → **observe** (record, metrics, access log) → **audit** → **rescue** (error responses) → **deadline** → **authenticate** →
 //! **admit** (in-flight permit) → store state → quota → key → policy → key state and usage → **HSM job** → audit → response. [`server`]
-//! describes each layer. What an unverified client can hold (connections, handshakes, memory, log and audit entries) is bounded per source.
+//! describes each layer. The resources of an unverified client (connections, handshakes, memory, log and audit entries) are bounded per source.
 //!
 //! An HSM job: the front queues it and sends it over the socket of a free session; a thread of the worker calls the library and answers.
 //! [`hsm`] describes the front's side. [`pkcs11`] lists each file from the job to `C_EncryptInit`.

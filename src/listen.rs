@@ -21,7 +21,7 @@ const BACKLOG: i32 = 1_024;
 pub struct ListenAddress {
     /// The address; with port 0, the kernel chooses a port.
     pub address: SocketAddr,
-    /// Whether each connection must begin with a header of PROXY protocol v2.
+    /// True if each connection must begin with a header of PROXY protocol v2.
     pub requires_header: bool,
 }
 
@@ -41,7 +41,7 @@ impl From<SocketAddr> for ListenAddress {
 pub struct Endpoint {
     /// The address; with port 0, the kernel chooses a port.
     pub address: SocketAddr,
-    /// Whether the socket accepts only IPv6; always false for an IPv4 address.
+    /// True if the socket accepts only IPv6; always false for an IPv4 address.
     pub only_ipv6: bool,
 }
 
@@ -134,7 +134,7 @@ pub struct Accepted {
     pub socket: TcpStream,
     /// The remote address of the socket.
     pub peer: SocketAddr,
-    /// Whether the connection must begin with a header of PROXY protocol v2.
+    /// True if the connection must begin with a header of PROXY protocol v2.
     pub requires_header: bool,
 }
 
@@ -261,9 +261,13 @@ mod tests {
             (&["[::]"][..], &["0.0.0.0"][..]),
             (&["[::]"], &["127.0.0.1"]),
         ] {
-            let of = |hosts: &[&str], port| hosts.iter().map(|h| on(h, port)).collect::<Vec<_>>();
-            assert!(conflicts(&of(hosts, 443), &of(others, 443)), "{others:?}");
-            assert!(!conflicts(&of(hosts, 443), &of(others, 444)));
+            let addresses =
+                |hosts: &[&str], port| hosts.iter().map(|h| on(h, port)).collect::<Vec<_>>();
+            assert!(
+                conflicts(&addresses(hosts, 443), &addresses(others, 443)),
+                "{others:?}"
+            );
+            assert!(!conflicts(&addresses(hosts, 443), &addresses(others, 444)));
         }
         let alone = bind(&[on("[::]", 0).into()]).unwrap();
         let port = alone[0].local_addr().unwrap().port();

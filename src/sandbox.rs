@@ -124,7 +124,7 @@ impl Worker {
 ///   [`ReadRules::allows`] detects this, too.
 /// - The start waits for file servers that are mounted directly in a directory above a PIN file.
 ///
-/// # What the front can no longer do
+/// # Limits of the front after this call
 /// It cannot map executable memory, so `dlopen` of a shared library fails after this call. glibc before 2.34 loads its DNS resolver this way:
 /// there, the OpenTelemetry collector must be configured by its IP address. It cannot send to an abstract socket (`NOTIFY_SOCKET=@…`) that
 /// was not connected before.

@@ -20,7 +20,7 @@
 //! # Invariants
 //! - No information about keys is read before the signature is verified.
 //! - No body is buffered beyond its limit, and every connection has timeouts.
-//! - What `unverified` clients hold and write is bounded for the whole process, separately from what verified clients need.
+//! - The memory and the lines of `unverified` clients are bounded for the whole process. Verified clients have separate limits.
 
 mod connection;
 #[cfg(feature = "fuzzing")]

@@ -1,7 +1,7 @@
-//! The audit trail of the running proxy: opened at the start, records events of the proxy itself, sealed by the HSMs.
+//! The audit trail of the running proxy. It is opened at the start and records events of the proxy itself. The HSMs seal its checkpoints.
 //!
 //! # Invariants
-//! - A seal is made with a key that is used for nothing else. It covers the head of the hash chain: no content of the trail reaches an HSM.
+//! - A seal is made with a key that is used for nothing else. It covers the head of the hash chain: no content of the audit trail reaches an HSM.
 
 mod first_seal;
 
@@ -27,7 +27,7 @@ const TENANT: &str = "audit";
 /// The most changes that an entry names; the rest is counted, to bound the length of a line.
 const MAX_NAMED: usize = 20;
 
-/// The audit trail; does nothing until it is opened. Clones share the trail.
+/// The audit trail; does nothing until it is opened. Clones share the audit trail.
 #[derive(Clone, Default)]
 pub(super) struct Auditor(Arc<OnceLock<Open>>);
 
@@ -39,10 +39,10 @@ struct Open {
 }
 
 impl Auditor {
-    /// Opens the trail: from now on all events are recorded. Must be called on the runtime.
+    /// Opens the audit trail: from now on all events are recorded. Must be called on the runtime.
     ///
     /// # Errors
-    /// [`AuditError`] when the trail cannot be opened.
+    /// [`AuditError`] when the audit trail cannot be opened.
     pub(super) fn open(
         &self,
         settings: &AuditSettings,
@@ -59,7 +59,7 @@ impl Auditor {
         });
         let trail = Trail::open(settings, sealer, metrics)?;
         let on_failure = settings.on_failure;
-        // The trail is opened once only.
+        // The audit trail is opened only once.
         drop(self.0.set(Open {
             trail,
             on_failure,
@@ -68,7 +68,7 @@ impl Auditor {
         Ok(())
     }
 
-    /// Returns the trail, if one is configured.
+    /// Returns the audit trail, if one is configured.
     pub(super) fn trail(&self) -> Option<Trail> {
         self.0.get().map(|open| open.trail.clone())
     }
@@ -95,14 +95,14 @@ impl Auditor {
         open.is_some_and(|open| open.on_failure == OnFailure::Refuse) && !self.is_healthy()
     }
 
-    /// Reopens the file of the trail, after a log rotation has renamed it.
+    /// Reopens the file of the audit trail, after a log rotation has renamed it.
     pub(super) fn reopen(&self) {
         if let Some(open) = self.0.get() {
             open.trail.reopen();
         }
     }
 
-    /// Writes pending entries and the end of the trail.
+    /// Writes pending entries and the end of the audit trail.
     pub(super) async fn stop(&self) {
         if let Some(open) = self.0.get() {
             open.trail.stop().await;
@@ -209,12 +209,12 @@ impl Sealer for DeviceSeal {
         let (devices, patience) = (devices.collect(), self.patience);
         Box::pin(async move {
             let served = first_seal(devices, &job, patience).await?;
-            Ok(sealed_head(&served.device, &job.key, served.value))
+            Ok(seal_of_head(&served.device, &job.key, served.value))
         })
     }
 }
 
-fn sealed_head(hsm: &str, key: &KeySelector, made: Sealed) -> Seal {
+fn seal_of_head(hsm: &str, key: &KeySelector, made: Sealed) -> Seal {
     let Sealed {
         iv,
         mut ciphertext,

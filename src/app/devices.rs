@@ -47,7 +47,7 @@ impl Devices {
         self.lock().insert(Arc::clone(hsm.name()), hsm);
     }
 
-    /// Changes the settings of an HSM. Does nothing if there is none of this name.
+    /// Changes the settings of an HSM. Does nothing if no HSM has this name.
     pub(super) fn change(&self, settings: HsmSettings) {
         if let Some(hsm) = self.of_name(&settings.name) {
             hsm.change(settings);

@@ -32,12 +32,12 @@ impl StoreMaker {
         devices: &Devices,
         former: Option<&KeyStores>,
     ) -> KeyStores {
-        let of_name = |name: &String| {
+        let find_device = |name: &String| {
             let hsm = devices.of_name(name)?;
             Some(hsm as Arc<dyn KeyManager>)
         };
         let store = |settings: &KeyStoreSettings| {
-            let devices = settings.hsms.iter().filter_map(of_name).collect();
+            let devices = settings.hsms.iter().filter_map(find_device).collect();
             let fleet = Fleet::new(devices, configuration.hedge_delay, self.fleet.clone());
             let former = former.and_then(|former| former.of_name(&settings.name));
             settings.clone().into_store(fleet, &self.stores, former)

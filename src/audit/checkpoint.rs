@@ -82,8 +82,8 @@ impl Attempt {
 
     /// Waits for the seal for at most `timeout`.
     pub(super) async fn make(sealer: Arc<dyn Sealer>, head: Position, timeout: Duration) -> Self {
-        let sealed = tokio::time::timeout(timeout, sealer.seal(head)).await;
-        let outcome = sealed.unwrap_or_else(|_| Err("the HSM did not answer in time".into()));
+        let answer = tokio::time::timeout(timeout, sealer.seal(head)).await;
+        let outcome = answer.unwrap_or_else(|_| Err("the HSM did not answer in time".into()));
         Self { head, outcome }
     }
 

@@ -38,12 +38,13 @@ impl AuditMetrics {
             )?,
             checkpoints: metrics.counter(
                 "xks_audit_checkpoints_total",
+                // plain-english: quotation
                 "Checkpoints of the audit trail, by outcome: sealed (with an HSM signature) or unsealed.",
                 &["outcome"],
             )?,
             sealed: gauge(
                 "xks_audit_sealed",
-                "Whether the last checkpoint of the audit trail has an HSM signature (1) or not (0). Always 0 without audit.key.",
+                "1 if the last checkpoint of the audit trail has an HSM signature; otherwise 0. Always 0 without audit.key.",
             )?
             .with_label_values(&none),
             lost: counter(
@@ -63,7 +64,7 @@ impl AuditMetrics {
             .with_label_values(&none),
             healthy: gauge(
                 "xks_audit_healthy",
-                "Whether the last attempt to write the audit trail succeeded within request_timeout (1) or not (0).",
+                "1 if the last attempt to write the audit trail succeeded within request_timeout; otherwise 0.",
             )?
             .with_label_values(&none),
             sequence: gauge(

@@ -63,7 +63,7 @@ pub struct Request<'a> {
     pub key_id: Option<&'a str>,
     /// The version of the key that was used.
     pub key_version: Option<u32>,
-    /// Whether the ciphertext was in the format of AWS's sample proxy.
+    /// True if the ciphertext was in the format of AWS's sample proxy.
     pub legacy: bool,
     /// The HSM that served the request.
     pub hsm: Option<&'a str>,
@@ -142,7 +142,7 @@ pub struct Security<'a> {
 impl Entry {
     /// Returns the entry of a request that has just ended.
     pub fn request(request: &Request<'_>) -> Self {
-        Self::of(Kind::Request, members(request))
+        Self::with_kind(Kind::Request, members(request))
     }
 
     /// Returns the entry of a security event that has just happened.
@@ -170,11 +170,11 @@ impl Entry {
         if write_ascii(&mut json, members).is_err() {
             json = br#"{"unserializable":true}"#.to_vec();
         }
-        Self::of(kind, json)
+        Self::with_kind(kind, json)
     }
 
     /// Returns an entry with the members of this JSON object.
-    fn of(kind: Kind, mut json: Vec<u8>) -> Self {
+    fn with_kind(kind: Kind, mut json: Vec<u8>) -> Self {
         json.pop();
         // A comma replaces the opening brace. An empty object becomes no bytes.
         let has_members = json.len() > 1;

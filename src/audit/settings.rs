@@ -102,7 +102,7 @@ impl Default for CheckpointSettings {
 pub struct RotateSettings {
     /// The size, in bytes, from which a new file is started. None: the size has no effect.
     pub size: Option<u64>,
-    /// Whether the first line of a new day (UTC) starts a new file.
+    /// True if the first line of a new day (UTC) starts a new file.
     pub daily: bool,
 }
 

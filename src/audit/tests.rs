@@ -157,7 +157,7 @@ async fn an_incomplete_line_is_moved_to_another_file_and_recorded() {
 }
 
 #[tokio::test]
-async fn a_reader_that_follows_a_trail_misses_no_line() {
+async fn a_reader_that_follows_an_audit_trail_misses_no_line() {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = settings(&directory);
     settings.rotate.size = Some(1000);
@@ -228,7 +228,7 @@ async fn text_from_callers_stays_within_its_line() {
 }
 
 #[tokio::test]
-async fn an_hsm_that_is_down_leaves_unsealed_checkpoints() {
+async fn an_hsm_that_is_down_leaves_checkpoints_without_a_seal() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(&directory);
     let trail = open_sealed(&settings, false);

@@ -50,8 +50,8 @@ impl Trail {
         sealer: Option<SealerHandle>,
         metrics: AuditMetrics,
     ) -> Result<Self, AuditError> {
-        let of_thread = settings.clone();
-        let found = in_time(settings, move || find(&of_thread, Arc::new(System)))?;
+        let thread_settings = settings.clone();
+        let found = in_time(settings, move || find(&thread_settings, Arc::new(System)))?;
         let (sender, messages) = channel();
         let queue = Arc::new(Queue {
             sender,

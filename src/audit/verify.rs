@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //! - Files are read once, line by line. The memory does not depend on the size of the audit trail.
-//! - A seal counts as genuine only if a [`SealVerifier`] has verified it. The report claims nothing about lines after the last sealed line
-//!   that may have been removed.
+//! - A seal counts as genuine only if a [`SealVerifier`] has verified it. Lines after the last verified seal may have been
+//!   removed; the report claims nothing about them.
 
 mod report;
 
@@ -176,8 +176,8 @@ impl Verifier<'_> {
             .map_or(u64::MAX, |oldest| oldest.position.seq);
         match self.recent_at(checkpoint.head.seq) {
             Some(position) if position == checkpoint.head => {}
-            // The sealed line is not in these files, so its hash cannot be compared. A copied genuine seal must not cover lines that the
-            // HSM did not seal.
+            // The line that the seal covers is not in these files, so its hash cannot be compared. A copied genuine seal must not cover
+            // lines that the HSM did not seal.
             None if checkpoint.head.seq < oldest => {
                 self.found.seals_of_earlier_lines += 1;
                 return Ok(());

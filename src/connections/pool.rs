@@ -50,7 +50,7 @@ pub(super) trait PooledConnection {
 pub(super) struct Displaced<C> {
     pub connection: C,
     pub source: Source,
-    /// Whether its source is known.
+    /// True if its source is known.
     pub is_known: bool,
     /// Its state; `None` if it was verified.
     pub state: Option<UnverifiedState>,
@@ -61,7 +61,7 @@ pub(super) struct Displaced<C> {
 pub(super) struct Admission<C> {
     /// `None`: the connection is rejected, because each connection that it could displace is in a handshake that progresses.
     pub id: Option<Id>,
-    /// Whether its source is known.
+    /// True if its source is known.
     pub is_known: bool,
     pub displaced: Vec<Displaced<C>>,
 }
@@ -124,7 +124,7 @@ impl<C: PooledConnection> Pool<C> {
             is_known: is_shared || self.known.contains(&source, now),
             displaced: Vec::new(),
         };
-        if !self.make_room(&source, &mut admission, now) {
+        if !self.free_slot(&source, &mut admission, now) {
             return admission;
         }
         self.last += 1;
@@ -157,7 +157,7 @@ impl<C: PooledConnection> Pool<C> {
         if !self.members.contains_key(&id) {
             return admission;
         }
-        let is_admitted = self.make_room_in_source(&source, &mut admission, now);
+        let is_admitted = self.free_slot_of_source(&source, &mut admission, now);
         let Some(member) = self.members.get_mut(&id).filter(|_| is_admitted) else {
             self.displace(id, now);
             return admission;
@@ -170,7 +170,7 @@ impl<C: PooledConnection> Pool<C> {
     }
 
     /// Displaces connections of `source` until its limit allows one more. Returns `false` if that is not possible.
-    fn make_room_in_source(
+    fn free_slot_of_source(
         &mut self,
         source: &Source,
         admission: &mut Admission<C>,
@@ -187,8 +187,8 @@ impl<C: PooledConnection> Pool<C> {
     }
 
     /// Displaces unverified connections until both limits allow one more. Returns `false` if that is not possible.
-    fn make_room(&mut self, source: &Source, admission: &mut Admission<C>, now: Instant) -> bool {
-        if !self.make_room_in_source(source, admission, now) {
+    fn free_slot(&mut self, source: &Source, admission: &mut Admission<C>, now: Instant) -> bool {
+        if !self.free_slot_of_source(source, admission, now) {
             return false;
         }
         while self.unverified.count() >= self.limits.max_unverified {

@@ -150,16 +150,35 @@ mod tests {
             destination: "10.20.0.5:443".parse().unwrap(),
             vpc_endpoint: VpcEndpointId::parse(id.as_bytes()),
         };
-        let of = |client: &str, id: &str| Source::from(&proxied(client, id));
+        let proxied_source = |client: &str, id: &str| Source::from(&proxied(client, id));
         let (first, second) = ("vpce-0123456789abcdef0", "vpce-0123456789abcdef1");
-        assert_eq!(of("10.0.0.1:1", first), of("10.0.0.2:2", first));
-        assert_ne!(of("10.0.0.1:1", first), of("10.0.0.1:1", second));
-        assert_eq!(of("10.0.0.1:1", ""), of("10.0.0.1:2", ""));
-        assert_ne!(of("10.0.0.1:1", ""), of("10.0.0.2:1", ""));
-        assert_ne!(of("10.0.0.1:1", ""), of("10.0.0.1:1", first));
-        assert_ne!(of("10.0.0.1:1", ""), source("10.0.0.1"), "of a socket");
-        assert_eq!(of("10.0.0.1:1", first).to_string(), first);
-        assert_eq!(of("10.0.0.1:1", "").to_string(), "10.0.0.1");
+        assert_eq!(
+            proxied_source("10.0.0.1:1", first),
+            proxied_source("10.0.0.2:2", first)
+        );
+        assert_ne!(
+            proxied_source("10.0.0.1:1", first),
+            proxied_source("10.0.0.1:1", second)
+        );
+        assert_eq!(
+            proxied_source("10.0.0.1:1", ""),
+            proxied_source("10.0.0.1:2", "")
+        );
+        assert_ne!(
+            proxied_source("10.0.0.1:1", ""),
+            proxied_source("10.0.0.2:1", "")
+        );
+        assert_ne!(
+            proxied_source("10.0.0.1:1", ""),
+            proxied_source("10.0.0.1:1", first)
+        );
+        assert_ne!(
+            proxied_source("10.0.0.1:1", ""),
+            source("10.0.0.1"),
+            "of a socket"
+        );
+        assert_eq!(proxied_source("10.0.0.1:1", first).to_string(), first);
+        assert_eq!(proxied_source("10.0.0.1:1", "").to_string(), "10.0.0.1");
     }
 
     #[test]

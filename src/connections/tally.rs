@@ -8,7 +8,7 @@ use std::time::Duration;
 /// The time between two aggregated lines.
 pub const PERIOD: Duration = Duration::from_secs(10);
 
-/// Counts events of one kind, and keeps the last one as an example.
+/// Counts events of the same type. Keeps the last one as an example.
 #[derive(Debug)]
 pub struct Tally<T>(Mutex<Counted<T>>);
 

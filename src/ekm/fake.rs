@@ -145,16 +145,20 @@ impl FakeKeyManager {
         job.encryptions.count();
         let ciphertext: Vec<u8> = job.plaintext.expose().iter().map(|b| b ^ 0x55).collect();
         let tag = tag(&job.key, &iv, &ciphertext, &job.aad);
-        let sealed = Sealed {
+        let encrypted = Sealed {
             iv,
             ciphertext,
             tag,
             digest: None,
         };
-        let compute =
-            |digest: &super::Digest| digest.of(&sealed.iv, &sealed.ciphertext, &sealed.tag);
+        let compute = |digest: &super::Digest| {
+            digest.of(&encrypted.iv, &encrypted.ciphertext, &encrypted.tag)
+        };
         let digest = job.digest.as_ref().map(compute);
-        Ok(Sealed { digest, ..sealed })
+        Ok(Sealed {
+            digest,
+            ..encrypted
+        })
     }
 
     fn open(&self, job: &DecryptJob) -> Result<Opened, KeyManagerError> {

@@ -1,4 +1,4 @@
-//! The history of each key on an HSM: its last IVs, and whether the HSM has decrypted one of its own ciphertexts.
+//! The history of each key on an HSM: its last IVs, and whether the HSM has decrypted a ciphertext that it made.
 //!
 //! # Invariants
 //! - Memory is bounded: [`IVS_PER_KEY`] IVs for each of at most twice [`KEYS`] keys, about 26 MB for each HSM. A key uses 50 kB after 1,024

@@ -38,7 +38,7 @@ pub(super) enum Reason<'a> {
     Error(&'a KeyManagerError),
 }
 
-/// What an error means for the choice of the next HSM.
+/// The effect of an error on the choice of the next HSM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
     /// Another HSM would return the same error, or no time is left.

@@ -83,12 +83,12 @@ impl Hsm {
         self.metrics.forget(&self.state.name);
     }
 
-    /// Whether the last attempt to open the HSM, or its last check, failed.
+    /// Returns whether the last attempt to open the HSM, or its last check, failed.
     pub fn has_failed(&self) -> bool {
         self.state.last_check.has_failed()
     }
 
-    /// Whether it serves with older settings, because it could not be opened with the newest ones.
+    /// Returns whether it serves with older settings, because it could not be opened with the newest ones.
     pub fn rejects_settings(&self) -> bool {
         self.state.rejects_settings.load(Ordering::Relaxed)
     }

@@ -34,9 +34,9 @@ pub(super) enum Event {
 #[derive(Clone, Debug)]
 pub(super) struct NotOpened {
     pub reason: String,
-    /// Whether further attempts are useless until the configuration changes.
+    /// True if further attempts are useless until the configuration changes.
     pub is_final: bool,
-    /// Whether the token has no session or login left.
+    /// True if the token has no session or login left.
     pub is_limit: bool,
 }
 

@@ -62,7 +62,7 @@ struct Change {
 }
 
 impl Change {
-    /// Whether a new file has been unchanged for [`STABLE_FOR`]. The first file is not new.
+    /// Returns whether a new file has been unchanged for [`STABLE_FOR`]. The first file is not new.
     fn is_due(&mut self, file: Fingerprint, now: Instant) -> bool {
         let used = *self.used.get_or_insert(file);
         if file == used {

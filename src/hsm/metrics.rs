@@ -71,12 +71,12 @@ impl HsmMetrics {
             )?,
             usable: metrics.gauge(
                 "xks_hsm_usable",
-                "Whether the HSM is usable (1) or not (0).",
+                "1 if the HSM is usable; otherwise 0.",
                 &["hsm"],
             )?,
             untrusted: metrics.gauge(
                 "xks_hsm_untrusted",
-                "Whether the HSM is excluded because it returned a wrong result (1) or not (0).",
+                "1 if the HSM is excluded because it returned a wrong result; otherwise 0.",
                 &["hsm"],
             )?,
             depth: metrics.gauge(
@@ -160,7 +160,7 @@ impl HsmMetrics {
 /// The last state of the circuit breaker.
 struct State {
     phase: Option<Phase>,
-    /// Whether this HSM publishes its state. Two HSMs may have the same name while one replaces the other.
+    /// True if this HSM publishes its state. Two HSMs may have the same name while one replaces the other.
     is_shown: bool,
 }
 

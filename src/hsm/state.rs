@@ -54,9 +54,9 @@ pub(in crate::hsm) struct HsmState {
     /// The worker that serves.
     serving: ArcSwapOption<WorkerView>,
     usable: AtomicBool,
-    /// Whether the token has ever held keys.
+    /// True if the token has ever held keys.
     pub had_keys: AtomicBool,
-    /// Whether the HSM could not be opened with the newest settings.
+    /// True if the HSM could not be opened with the newest settings.
     pub rejects_settings: AtomicBool,
     event_sender: EventSender,
     /// Serializes the transitions: taking over, suspending and closing.

@@ -42,7 +42,7 @@ pub enum Request {
     OpenToken,
     /// List the secret keys. The answers are `Answer::TokenKeys`.
     ListKeys,
-    /// Whether the token may have a key of this name, possibly one that cannot be read. The answer is `Answer::Is`.
+    /// Check whether the token may have a key of this name, possibly one that cannot be read. The answer is `Answer::Is`.
     MayHave(WireSelector),
     /// Create a key. The answer is `Answer::KeyCreated`.
     CreateKey(NewKey),
@@ -50,9 +50,9 @@ pub enum Request {
     TryKey(u64),
     /// Encrypt the constant. The answer is `Answer::TestEncrypted`.
     EncryptTest(u64),
-    /// Whether the key decrypts this ciphertext to the constant. The answer is `Answer::Is`.
+    /// Check whether the key decrypts this ciphertext to the constant. The answer is `Answer::Is`.
     DecryptsTest(u64, TestCiphertext),
-    /// Whether the key made this ciphertext with this AAD. The answer is `Answer::Is`.
+    /// Check whether the key made this ciphertext with this AAD. The answer is `Answer::Is`.
     Authenticates {
         /// The key.
         key: u64,
@@ -78,7 +78,7 @@ pub enum Answer {
     TokenKeys {
         /// The keys of this part.
         keys: Vec<TokenKey>,
-        /// Whether this is the last part.
+        /// True if this is the last part.
         is_last: bool,
         /// The number of keys that cannot be read, and the reason. Only in the last part.
         unreadable: Option<String>,

@@ -42,9 +42,9 @@ pub enum ControlError {
 pub enum Order {
     /// The keys that the configuration expects. A long list is sent in several frames.
     Expect {
-        /// Whether this is the first frame of the list.
+        /// True if this is the first frame of the list.
         is_first: bool,
-        /// Whether this is the last frame of the list.
+        /// True if this is the last frame of the list.
         is_last: bool,
         /// Keys, each with whether a key store encrypts with it.
         keys: Vec<(WireSelector, bool)>,
@@ -72,12 +72,12 @@ pub enum News {
     NotOpened {
         /// The reason, for the operator.
         reason: String,
-        /// Whether further attempts are useless until the configuration changes.
+        /// True if further attempts are useless until the configuration changes.
         is_final: bool,
-        /// Whether the token has no session or login left. Another worker may use them.
+        /// True if the token has no session or login left. Another worker may use them.
         is_limit: bool,
     },
-    /// Whether the token holds secret keys.
+    /// Reports whether the token holds secret keys.
     HoldsKeys(bool),
     /// The result of a health check.
     Checked {
@@ -92,7 +92,7 @@ pub enum News {
     Fatal(String),
     /// The output of the HSM was wrong.
     Distrusted(String),
-    /// Whether a key object is proved.
+    /// Reports whether a key object is proved.
     Proof(ProofId, bool),
     /// The current state of expected keys.
     Keys(Vec<KeyNews>),

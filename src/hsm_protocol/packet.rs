@@ -34,7 +34,7 @@ pub struct Packet {
     pub bytes: Vec<u8>,
     /// Its descriptors.
     pub descriptors: Vec<OwnedFd>,
-    /// Whether descriptors were lost: this process has none left, or more than [`MAX_DESCRIPTORS`] were sent.
+    /// True if descriptors were lost: this process has none left, or more than [`MAX_DESCRIPTORS`] were sent.
     pub lost_descriptors: bool,
 }
 

@@ -29,7 +29,7 @@ pub struct HsmSettings {
     pub environment: Environment,
     /// Files and directories that the library may write.
     pub writable: Vec<PathBuf>,
-    /// Whether the worker runs without a sandbox.
+    /// True if the worker runs without a sandbox.
     pub danger_no_sandbox: bool,
     /// The token of the library.
     pub token: TokenSelector,
@@ -43,7 +43,7 @@ pub struct HsmSettings {
     pub open_timeout: Duration,
     /// The GCM profile.
     pub gcm_profile: GcmProfile,
-    /// Whether every ciphertext is decrypted and compared with its plaintext before it is returned.
+    /// True if every ciphertext is decrypted and compared with its plaintext before it is returned.
     pub verify_encryptions: bool,
     /// The label of the AES-256 key for the health check.
     pub health_key: String,
@@ -118,7 +118,7 @@ pub struct Pkcs11Settings {
     pub environment: Environment,
     /// Files and directories that the library may write. One that does not exist has no effect.
     pub writable: Vec<PathBuf>,
-    /// Whether the worker runs without a sandbox.
+    /// True if the worker runs without a sandbox.
     pub danger_no_sandbox: bool,
     /// Files with other secrets, which the library must not read.
     pub secrets: Vec<PathBuf>,
@@ -130,7 +130,7 @@ pub struct Pkcs11Settings {
     pub sessions: usize,
     /// The GCM profile.
     pub gcm_profile: GcmProfile,
-    /// Whether every ciphertext is decrypted and compared with its plaintext before it is returned.
+    /// True if every ciphertext is decrypted and compared with its plaintext before it is returned.
     pub verify_encryptions: bool,
     /// The label of the AES-256 key for the health check.
     pub health_key: String,

@@ -90,10 +90,13 @@ fn unknown_versions_and_kinds_are_errors() {
     let mut random = Random::new(4);
     let (job, sent) = (random.job().to_frame(), random.session_frame().to_frame());
     for version in (0..=u8::MAX).filter(|version| *version != VERSION) {
-        let of = |frame: &[u8]| [&[version], &frame[1..]].concat();
-        assert_eq!(Job::from_frame(&of(&job)).unwrap_err(), FrameError::Version);
+        let with_version = |frame: &[u8]| [&[version], &frame[1..]].concat();
         assert_eq!(
-            FromSession::from_frame(&of(&sent)).unwrap_err(),
+            Job::from_frame(&with_version(&job)).unwrap_err(),
+            FrameError::Version
+        );
+        assert_eq!(
+            FromSession::from_frame(&with_version(&sent)).unwrap_err(),
             FrameError::Version
         );
     }
@@ -101,9 +104,9 @@ fn unknown_versions_and_kinds_are_errors() {
         (0..=u8::MAX).filter(|kind| is_known(*kind)).collect()
     };
     let describe = describe_frame();
-    let of_kind = |kind| [&[VERSION, kind], &describe[2..]].concat();
+    let with_kind = |kind| [&[VERSION, kind], &describe[2..]].concat();
     assert_eq!(
-        kinds(&|kind| Job::from_frame(&of_kind(kind)).is_ok()),
+        kinds(&|kind| Job::from_frame(&with_kind(kind)).is_ok()),
         [describe[1]]
     );
     let ready = FromSession::Ready.to_frame();
@@ -244,7 +247,7 @@ fn debug_of_a_frame_shows_no_plaintext_and_no_iv() {
         plaintext: SecretBytes::new(secret.to_vec()),
         by_or_aad: false,
     });
-    let sealed = Outcome::Sealed(crate::ekm::Sealed {
+    let encrypted = Outcome::Sealed(crate::ekm::Sealed {
         iv: secret[..16].to_vec(),
         ciphertext: Vec::new(),
         tag: [0; 16],
@@ -254,7 +257,7 @@ fn debug_of_a_frame_shows_no_plaintext_and_no_iv() {
         format!("{encrypt:?}"),
         format!("{decrypt:?}"),
         format!("{opened:?}"),
-        format!("{sealed:?}"),
+        format!("{encrypted:?}"),
     ] {
         assert!(!shown.contains("167") && !shown.contains("a7"), "{shown}");
     }

@@ -44,7 +44,7 @@ pub fn short(text: &str, max: usize) -> &str {
 pub(super) struct Writer(Vec<u8>);
 
 impl Writer {
-    /// Starts a frame of this kind, with capacity for fields of this size.
+    /// Starts a frame with this `kind`. `capacity` is the size of its fields in bytes.
     pub(super) fn new(kind: u8, capacity: usize) -> Self {
         let mut frame = Vec::with_capacity(capacity + 64);
         frame.extend([VERSION, kind]);

@@ -57,14 +57,14 @@ pub(super) fn compare(all: &[Held<'_>]) -> Comparison {
     let Some(reference) = may_encrypt.next() else {
         return Comparison::Unprovable;
     };
-    let sealed = match reference.opened.token.seal(reference.key) {
-        Ok(sealed) => sealed,
+    let encrypted = match reference.opened.token.seal(reference.key) {
+        Ok(encrypted) => encrypted,
         Err(error) => return Comparison::Failed(format!("{}: {error}", reference.device.name)),
     };
     let mut outcome = Comparison::Same;
     let is_other = |one: &&Held<'_>| one.device.name != reference.device.name;
     for other in held.iter().filter(is_other) {
-        match other.opened.token.opens(other.key, &sealed) {
+        match other.opened.token.opens(other.key, &encrypted) {
             Ok(true) => {}
             Ok(false) => {
                 let name = |held: &Held<'_>| held.device.name.to_string();

@@ -22,7 +22,7 @@ pub struct Created {
     pub missing_on: Vec<String>,
     /// Other errors.
     pub faults: Vec<String>,
-    /// Whether an HSM does not answer, or cannot be opened.
+    /// True if an HSM does not answer, or cannot be opened.
     pub has_unavailable_hsm: bool,
 }
 

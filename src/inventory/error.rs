@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// Why a key was not created. The message says which HSM or label, and what to do.
+/// The reason why a key was not created. The message names the HSM or the label, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CreationError {
     /// An HSM does not answer or cannot be opened. Nothing was created. The same command may succeed later.

@@ -39,14 +39,17 @@ impl Examination {
 
     /// Returns every remark, with its HSM or key.
     pub fn all_remarks(&self) -> Vec<String> {
-        let of_key = |key: &VersionReport| {
+        let key_remarks = |key: &VersionReport| {
             let name = key.name();
             let remarks = key.remarks.iter();
             let named: Vec<_> = remarks.map(|text| format!("{name}: {text}")).collect();
             named
         };
-        let of_keys = self.keys.iter().flat_map(of_key);
-        self.shared_tokens().into_iter().chain(of_keys).collect()
+        let all_key_remarks = self.keys.iter().flat_map(key_remarks);
+        self.shared_tokens()
+            .into_iter()
+            .chain(all_key_remarks)
+            .collect()
     }
 
     /// Returns remarks on HSMs that report the same token, including its serial number.
@@ -66,21 +69,21 @@ impl Examination {
 
     /// Returns every error, with its HSM or key.
     pub fn all_faults(&self) -> Vec<String> {
-        let of_hsms = self.hsms.iter().flat_map(|hsm| {
+        let hsm_errors = self.hsms.iter().flat_map(|hsm| {
             let name = &hsm.name;
             hsm.faults
                 .iter()
                 .map(move |fault| format!("{name}: {fault}"))
         });
-        let of_keys = self.keys.iter().flat_map(|key| {
+        let key_errors = self.keys.iter().flat_map(|key| {
             let faults = key.faults.iter();
             faults.map(|fault| format!("{}: {fault}", key.name()))
         });
-        let of_audit_key = self.audit_key.iter().flat_map(|key| {
+        let audit_key_errors = self.audit_key.iter().flat_map(|key| {
             let faults = key.faults.iter();
             faults.map(|fault| format!("audit.key: {fault}"))
         });
-        let all = of_hsms.chain(of_keys).chain(of_audit_key);
+        let all = hsm_errors.chain(key_errors).chain(audit_key_errors);
         all.chain(self.faults.iter().cloned()).collect()
     }
 }
@@ -94,7 +97,7 @@ pub struct TokenReport {
     pub token: Option<String>,
     /// Its GCM profile: how it performs AES-GCM.
     pub gcm_profile: Option<String>,
-    /// Whether a check with its health key has proved the profile.
+    /// True if a check with its health key has proved the profile.
     pub is_proved: bool,
     /// Errors, with what to do.
     pub faults: Vec<String>,
@@ -109,15 +112,15 @@ pub struct VersionReport {
     pub key: String,
     /// The version's number.
     pub version: u32,
-    /// Whether it is the version that encrypts.
+    /// True if it is the version that encrypts.
     pub is_primary: bool,
-    /// Whether store and key are enabled.
+    /// True if store and key are enabled.
     pub is_enabled: bool,
     /// The label or ID that selects the key on an HSM.
     pub selector: String,
     /// Which HSMs of the store have the key.
     pub hsms: Vec<Holding>,
-    /// Whether the HSMs hold the same key.
+    /// The comparison of the keys on the HSMs.
     pub same_key: SameKey,
     /// Why KMS would reject the key, or why the version cannot do what it is used for.
     pub objections: Vec<String>,
@@ -170,7 +173,7 @@ pub struct HeldKey {
     pub local: Option<bool>,
 }
 
-/// Whether the HSMs hold the same key.
+/// The result of a comparison of the keys on several HSMs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", content = "detail", rename_all = "snake_case")]
 pub enum SameKey {

@@ -164,11 +164,11 @@ impl<'a> Rotation<'a> {
     /// Returns what fails when the key is used, or that it is the key of an older version: that would not be a rotation.
     fn trial(&self, inventory: &Inventory, new: &Held<'_>) -> Option<String> {
         let (hsm, token) = (&new.device.name, &new.opened.token);
-        let sealed = match token.seal(new.key) {
-            Ok(sealed) => sealed,
+        let encrypted = match token.seal(new.key) {
+            Ok(encrypted) => encrypted,
             Err(error) => return Some(format!("{hsm} does not encrypt with it: {error}")),
         };
-        match token.opens(new.key, &sealed) {
+        match token.opens(new.key, &encrypted) {
             Ok(true) => {}
             Ok(false) => return Some(format!("{hsm} does not decrypt what it encrypts with it")),
             Err(error) => return Some(format!("{hsm} does not decrypt with it: {error}")),
@@ -177,7 +177,7 @@ impl<'a> Rotation<'a> {
             let old = inventory.holders(&version.selector);
             let mut here = old.iter().filter(|old| old.device.name == *hsm);
             // An old key that cannot decrypt is a different key, because the new key can.
-            here.any(|old| token.opens(old.key, &sealed).unwrap_or(false))
+            here.any(|old| token.opens(old.key, &encrypted).unwrap_or(false))
         };
         let old = self.key.versions().find(opens)?;
         Some(format!("it is the key of version {}", old.number.0))

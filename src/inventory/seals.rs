@@ -1,7 +1,7 @@
 //! The audit key: which HSMs have it, and whether they made the seals in the audit trail.
 //!
 //! # Invariants
-//! - A seal is accepted only if it was made with one of the trail's keys.
+//! - A seal is accepted only if it was made with one of the keys of the audit trail.
 //! - If no HSM can check a seal, the result is an error, never "valid" or "invalid".
 
 use super::comparison::Held;
@@ -16,7 +16,7 @@ use crate::hsm_protocol::administration::TestCiphertext;
 const MAX_IV: usize = 16;
 
 /// The longest seal that is sent to an HSM, in bytes; longer than any real seal.
-const MAX_SEALED: usize = 1024;
+const MAX_SEAL: usize = 1024;
 
 /// Checks the seals of an audit trail.
 pub struct Seals<'a> {
@@ -52,7 +52,7 @@ impl Inventory {
             .collect();
         if readable > 0 && absent == readable {
             faults.push(format!(
-                "no HSM has a key with {selector}: the checkpoints of the audit trail cannot be sealed; create it with `xks-proxy key create --label {label}`"
+                "no HSM has a key with {selector} to seal the checkpoints of the audit trail; create it with `xks-proxy key create --label {label}`"
             ));
         }
         SealKeyReport {
@@ -96,7 +96,7 @@ impl SealVerifier for Seals<'_> {
             ));
         }
         // No HSM makes an IV or a seal of this length.
-        if iv.len() > MAX_IV || !(TAG_LENGTH..=MAX_SEALED).contains(&sealed.len()) {
+        if iv.len() > MAX_IV || !(TAG_LENGTH..=MAX_SEAL).contains(&sealed.len()) {
             return Ok(false);
         }
         let mut reasons = Vec::new();
@@ -104,7 +104,7 @@ impl SealVerifier for Seals<'_> {
         let devices = &self.inventory.devices;
         let (maker, others): (Vec<_>, Vec<_>) = devices.iter().partition(is_maker);
         for device in maker.into_iter().chain(others) {
-            match device.has_sealed(checkpoint) {
+            match device.has_made_seal_of(checkpoint) {
                 Ok(true) => return Ok(true),
                 // Only the answer of the HSM that the seal names is final: others may have a different key of this name.
                 Ok(false) if is_maker(&device) => return Ok(false),
@@ -120,7 +120,7 @@ impl SealVerifier for Seals<'_> {
 }
 
 impl Device {
-    fn has_sealed(&self, checkpoint: &Checkpoint) -> Result<bool, String> {
+    fn has_made_seal_of(&self, checkpoint: &Checkpoint) -> Result<bool, String> {
         let Seal {
             key, iv, sealed, ..
         } = &checkpoint.seal;

@@ -7,7 +7,7 @@ use crate::hsm_protocol::GcmFinding;
 pub(super) fn of(device: &Device) -> TokenReport {
     let name = device.name.to_string();
     match &device.opened {
-        Ok(opened) => of_opened(name, &device.health_key, opened),
+        Ok(opened) => describe_token(name, &device.health_key, opened),
         Err(error) => TokenReport {
             name,
             token: None,
@@ -18,7 +18,7 @@ pub(super) fn of(device: &Device) -> TokenReport {
     }
 }
 
-fn of_opened(name: String, health_key: &str, opened: &Opened) -> TokenReport {
+fn describe_token(name: String, health_key: &str, opened: &Opened) -> TokenReport {
     let (gcm_profile, fault) = match opened.token.gcm() {
         GcmFinding::Proved(plan) => (Some(plan.clone()), None),
         // The HSM serves, but the deep health check cannot detect wrong results.

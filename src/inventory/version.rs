@@ -159,7 +159,7 @@ fn held<'a>((device, found): &(&'a Device, Found<'a>)) -> Option<Held<'a>> {
     })
 }
 
-/// What the key on one HSM cannot do.
+/// The operations that the key on one HSM cannot do.
 struct Lacking {
     hsm: String,
     lacks: Vec<String>,

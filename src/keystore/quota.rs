@@ -14,25 +14,25 @@ use super::settings::QuotaSettings;
 pub struct Quota<C: Clock = DefaultClock> {
     settings: QuotaSettings,
     limiter: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
-    refusals: IntCounter,
+    rejections: IntCounter,
 }
 
 impl Quota {
     /// Creates an unused quota.
-    pub(super) fn new(settings: QuotaSettings, refusals: IntCounter) -> Self {
-        Self::by_clock(settings, refusals, DefaultClock::default())
+    pub(super) fn new(settings: QuotaSettings, rejections: IntCounter) -> Self {
+        Self::by_clock(settings, rejections, DefaultClock::default())
     }
 }
 
 impl<C: Clock> Quota<C> {
-    fn by_clock(settings: QuotaSettings, refusals: IntCounter, clock: C) -> Self {
+    fn by_clock(settings: QuotaSettings, rejections: IntCounter, clock: C) -> Self {
         let at_least_one = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
         let rate = governor::Quota::per_second(at_least_one(settings.rate));
         let quota = rate.allow_burst(at_least_one(settings.burst));
         Self {
             settings,
             limiter: RateLimiter::direct_with_clock(quota, clock),
-            refusals,
+            rejections,
         }
     }
 
@@ -45,7 +45,7 @@ impl<C: Clock> Quota<C> {
     pub fn take(&self) -> bool {
         let is_left = self.limiter.check().is_ok();
         if !is_left {
-            self.refusals.inc();
+            self.rejections.inc();
         }
         is_left
     }
@@ -59,9 +59,9 @@ mod tests {
 
     /// Creates a quota with a clock that the test advances.
     fn quota(rate: u32, burst: u32) -> (Quota<FakeRelativeClock>, FakeRelativeClock) {
-        let refusals = IntCounter::new("refusals", "Refusals.").unwrap();
+        let rejections = IntCounter::new("rejections", "Rejections.").unwrap();
         let (settings, clock) = (QuotaSettings { rate, burst }, FakeRelativeClock::default());
-        (Quota::by_clock(settings, refusals, clock.clone()), clock)
+        (Quota::by_clock(settings, rejections, clock.clone()), clock)
     }
 
     fn taken<C: Clock>(quota: &Quota<C>, attempts: usize) -> usize {
@@ -72,7 +72,7 @@ mod tests {
     fn the_whole_burst_is_available_at_once() {
         let (quota, _) = quota(1, 3);
         assert_eq!(taken(&quota, 10), 3);
-        assert_eq!(quota.refusals.get(), 7);
+        assert_eq!(quota.rejections.get(), 7);
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub struct KeyStoreSettings {
     pub prefix: PathPrefix,
     /// The AWS Region of its KMS.
     pub region: String,
-    /// Whether the operator has enabled it.
+    /// Enabled or disabled by the operator.
     pub state: State,
     /// The credentials that may sign requests.
     pub credentials: Credentials,
@@ -28,13 +28,13 @@ pub struct KeyStoreSettings {
     pub quota: Option<QuotaSettings>,
     /// Its weight in the queue of an overloaded HSM; at least 1.
     pub share: u32,
-    /// Whether ciphertexts of AWS's sample proxy ("aws-samples-v3") are also decrypted.
+    /// True if ciphertexts of AWS's sample proxy ("aws-samples-v3") are also decrypted.
     pub decrypts_aws_samples: bool,
     /// The VPC endpoints through which it may be called.
     pub vpc_endpoints: VpcEndpoints,
 }
 
-/// Whether a key store or a key is enabled.
+/// The state of a key store or a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// It may be used.

@@ -55,10 +55,10 @@ impl KeyMetrics {
     ) -> Arc<Encryptions> {
         let mut known = self.known.lock().unwrap_or_else(poisoned);
         let name = (store.to_owned(), key.clone(), version);
-        let of_version = known
+        let encryptions = known
             .entry(name)
             .or_insert_with(|| Arc::new(self.new_version(store, key, version)));
-        Arc::clone(of_version)
+        Arc::clone(encryptions)
     }
 
     fn new_version(&self, store: &str, key: &ExternalKeyId, version: KeyVersion) -> Encryptions {

@@ -285,11 +285,11 @@ mod tests {
         }
         assert_eq!(begin(&mut logins, a), Ok(()));
         logins.end(a, LoginOutcome::Rejected(0xa0));
-        let refused = begin(&mut logins, a).unwrap_err();
-        assert!(refused.contains("rejected a PIN"), "also for another PIN");
+        let error = begin(&mut logins, a).unwrap_err();
+        assert!(error.contains("rejected a PIN"), "also for another PIN");
         assert_eq!(begin(&mut logins, b), Ok(()));
         // The worker ended without a report: the token may have counted an attempt.
-        let refused = begin(&mut logins, b).unwrap_err();
-        assert!(refused.contains("ended during"));
+        let error = begin(&mut logins, b).unwrap_err();
+        assert!(error.contains("ended during"));
     }
 }

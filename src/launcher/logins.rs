@@ -143,7 +143,7 @@ impl<S: Store> Logins<S> {
             key,
             requester,
         } = self.waiting.remove(next)?;
-        if let Err(reason) = self.check_room(&requester, key) {
+        if let Err(reason) = self.check_capacity(&requester, key) {
             return Some((worker, Decision::Refused(reason)));
         }
         let entry = self.entries.entry(key).or_insert_with(|| Entry::new(key));
@@ -178,7 +178,7 @@ impl<S: Store> Logins<S> {
         self.running.remove(&serial)
     }
 
-    fn check_room(&self, requester: &Requester, key: LoginKey) -> Result<(), String> {
+    fn check_capacity(&self, requester: &Requester, key: LoginKey) -> Result<(), String> {
         let caused = self.entries.values().filter(|entry| entry.is_of(requester));
         match !self.entries.contains_key(&key) && caused.count() >= MAX_ENTRIES {
             true => Err(format!(

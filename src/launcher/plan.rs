@@ -17,7 +17,7 @@ pub struct Commands {
 pub struct Plan {
     /// The configuration file, which the launcher only passes on.
     pub config: PathBuf,
-    /// The directory of the record of logins. If there is none, a restart loses the record.
+    /// The directory of the record of logins. Without it, a restart loses the record.
     pub state_directory: Option<PathBuf>,
     /// The arguments of the child processes.
     pub commands: Commands,

@@ -53,7 +53,7 @@ impl Signals {
         while self.wake.read(&mut bytes).is_ok_and(|length| length > 0) {}
     }
 
-    /// Returns the signals that arrived since the last call. Several of one kind count as one.
+    /// Returns the signals that arrived since the last call. Repeated arrivals of the same signal count as one.
     pub(super) fn take(&self) -> impl Iterator<Item = Signal> {
         let all = self.arrived.iter();
         let arrived = all.filter(|(_, has_arrived)| has_arrived.swap(false, Ordering::SeqCst));

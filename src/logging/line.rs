@@ -20,9 +20,9 @@ use super::settings::LogFormat;
 pub(super) struct Sink {
     pub(super) queue: Arc<Queue>,
     pub(super) format: LogFormat,
-    /// Whether the formatting layer writes colours as escape sequences.
+    /// True if the formatting layer writes colours as escape sequences.
     pub(super) has_colours: bool,
-    /// Whether the journal reads the output, and lines begin with a priority.
+    /// True if the journal reads the output, and lines begin with a priority.
     pub(super) has_priorities: bool,
 }
 

@@ -37,7 +37,7 @@ pub(super) struct Queue {
 struct State {
     waiting: Vec<u8>,
     losses: Losses,
-    /// Whether the writer sleeps until a line is queued.
+    /// True if the writer sleeps until a line is queued.
     is_idle: bool,
     is_closed: bool,
     has_ended: bool,
@@ -130,9 +130,9 @@ impl Queue {
 /// Writes queued lines to the output.
 struct Writer<W> {
     output: W,
-    /// Whether the last write succeeded.
+    /// True if the last write succeeded.
     flows: bool,
-    /// Whether the output failed within a line.
+    /// True if the output failed within a line.
     is_torn: bool,
 }
 

@@ -26,7 +26,7 @@ pub struct Cost {
     pub worked: Duration,
     /// The version of the key that was used.
     pub key_version: Option<KeyVersion>,
-    /// Whether the ciphertext is one of AWS's sample proxy.
+    /// True if the ciphertext is one of AWS's sample proxy.
     pub is_legacy: bool,
 }
 

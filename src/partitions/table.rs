@@ -11,7 +11,7 @@ pub struct Partition {
     pub dns_suffixes: &'static [&'static str],
     /// The prefix of the names of its VPC endpoint services; none if it is not known.
     pub endpoint_service_prefix: Option<&'static str>,
-    /// Whether AWS documents that KMS has no external key stores in the partition.
+    /// True if AWS documents that KMS has no external key stores in the partition.
     pub lacks_external_key_stores: bool,
 }
 

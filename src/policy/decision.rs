@@ -14,7 +14,7 @@ pub enum PolicyMode {
 /// The decision about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Whether the request may continue. Always true in mode "observe".
+    /// True if the request may continue. Always true in mode "observe".
     pub is_allowed: bool,
     /// The outcome of the rules, independent of the mode.
     pub outcome: PolicyOutcome,

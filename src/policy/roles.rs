@@ -112,17 +112,17 @@ mod tests {
 
     #[test]
     fn arns_of_roles_are_parsed() {
-        let of = |arn: &'static str| {
+        let parse = |arn: &'static str| {
             let role = Role::of_arn(arn)?;
             Some((role.partition, role.account, role.path, role.name))
         };
         let account = "111122223333";
         assert_eq!(
-            of("arn:aws:iam::111122223333:role/Orders"),
+            parse("arn:aws:iam::111122223333:role/Orders"),
             Some(("aws", account, "", "Orders"))
         );
         assert_eq!(
-            of("arn:aws-cn:iam::111122223333:role/a/b/Orders"),
+            parse("arn:aws-cn:iam::111122223333:role/a/b/Orders"),
             Some(("aws-cn", account, "a/b", "Orders"))
         );
         for none in [
@@ -140,7 +140,7 @@ mod tests {
             "arn:amazon:iam::111122223333:role/Orders",
             "arn::iam::111122223333:role/Orders",
         ] {
-            assert_eq!(of(none), None, "{none}");
+            assert_eq!(parse(none), None, "{none}");
         }
     }
 

@@ -176,8 +176,9 @@ fn sessions_of_a_role_with_a_path_match_the_role() {
     let forbid = "permit(principal, action, resource); forbid(principal, action, resource) when";
     let forbid = policy(&format!("{forbid} {{ {role} }};"), PolicyMode::Enforce);
     let account = "principal in Xks::Account::\"111122223333\"";
-    let of_account = format!("permit(principal, action, resource) when {{ {role} && {account} }};");
-    let of_account = policy(&of_account, PolicyMode::Enforce);
+    let account_policy =
+        format!("permit(principal, action, resource) when {{ {role} && {account} }};");
+    let account_policy = policy(&account_policy, PolicyMode::Enforce);
     for (principal, is_in) in [
         (
             "arn:aws:sts::111122223333:assumed-role/Contractors/alice",
@@ -208,7 +209,7 @@ fn sessions_of_a_role_with_a_path_match_the_role() {
         let is_allowed = |policy| decide(policy, change, Action::Encrypt).is_allowed;
         assert_eq!(is_allowed(&permit), is_in, "{principal}");
         assert_eq!(is_allowed(&forbid), !is_in, "{principal}");
-        assert_eq!(is_allowed(&of_account), is_in, "{principal}");
+        assert_eq!(is_allowed(&account_policy), is_in, "{principal}");
     }
 }
 

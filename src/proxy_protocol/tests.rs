@@ -180,18 +180,18 @@ fn the_length_is_bounded_for_both_commands() {
 #[test]
 fn each_rule_of_tlvs_is_checked() {
     let id = "vpce-0123456789abcdef0";
-    let of = |tlvs: &[Vec<u8>]| parse(&example_header(tlvs));
+    let parse_tlvs = |tlvs: &[Vec<u8>]| parse(&example_header(tlvs));
     let unknown = [
         tlv(4, &[0; 9]),
         tlv(0x20, b"ssl"),
         tlv(0xe0, b""),
         tlv(0xff, b"x"),
     ];
-    assert_eq!(of(&unknown), Ok(example(None)));
+    assert_eq!(parse_tlvs(&unknown), Ok(example(None)));
     for subtype in [&b""[..], &[0], &[2, b'v'], b"vpce-0123456789abcdef0"] {
         let tlvs = [tlv(0xea, subtype), vpc_endpoint(id)];
         assert_eq!(
-            of(&tlvs),
+            parse_tlvs(&tlvs),
             Ok(example(endpoint(id))),
             "{subtype:?} is skipped"
         );
@@ -204,25 +204,28 @@ fn each_rule_of_tlvs_is_checked() {
         "subnet-12345678",
     ] {
         assert_eq!(
-            of(&[vpc_endpoint(wrong)]),
+            parse_tlvs(&[vpc_endpoint(wrong)]),
             Err(HeaderError::Endpoint),
             "{wrong}"
         );
     }
     let twice = [vpc_endpoint(id), vpc_endpoint(id)];
-    assert_eq!(of(&twice), Err(HeaderError::Repeated));
+    assert_eq!(parse_tlvs(&twice), Err(HeaderError::Repeated));
     for overrun in [&[4][..], &[4, 0], &[4, 0, 1], &[0xea, 0xff, 0xff, 1]] {
         assert_eq!(
-            of(&[overrun.to_vec()]),
+            parse_tlvs(&[overrun.to_vec()]),
             Err(HeaderError::Tlv),
             "{overrun:?}"
         );
     }
     for length in [0, 3, 5] {
-        assert_eq!(of(&[tlv(3, &vec![0; length])]), Err(HeaderError::Tlv));
+        assert_eq!(
+            parse_tlvs(&[tlv(3, &vec![0; length])]),
+            Err(HeaderError::Tlv)
+        );
     }
     let crcs = [tlv(3, &[0; 4]), tlv(3, &[0; 4])];
-    assert_eq!(of(&crcs), Err(HeaderError::Repeated));
+    assert_eq!(parse_tlvs(&crcs), Err(HeaderError::Repeated));
 }
 
 #[test]

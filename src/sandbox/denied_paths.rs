@@ -22,7 +22,7 @@ use super::files::links::trace;
 use super::files::read_rules::ReadRules;
 use named_paths::{NamedPath, Source, is_text};
 
-/// What forbids the use of a path, and the setting that allows it.
+/// The reason why a path cannot be used, and the setting that permits its use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// The sandbox forbids writing: `writable` of the `[[hsm]]`.
@@ -40,7 +40,7 @@ pub struct Denied {
     pub path: PathBuf,
     /// Where the path was found.
     pub named_by: Source,
-    /// What forbids its use.
+    /// The reason why the path cannot be used.
     pub obstacle: Obstacle,
 }
 

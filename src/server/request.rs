@@ -1,4 +1,4 @@
-//! What the server keeps about a request: its peer and its record, and from them its access log line and its metrics.
+//! The data of a request: its peer and its record, and from them its access log line and its metrics.
 
 pub(super) mod access_log;
 pub(super) mod metrics;

@@ -227,10 +227,17 @@ mod tests {
 
     #[test]
     fn credentials_of_aws_have_other_rules() {
-        let of_aws = |id: &str, secret: &str| Credential::of_aws(id, Secret::new(secret.into()));
-        assert!(of_aws("AKIAIOSFODNN7EXAMPLE", &"s".repeat(40)).is_some());
-        assert!(of_aws("AKIA", SECRET).is_none() && of_aws(&"A-".repeat(10), SECRET).is_none());
-        assert!(of_aws(&"A".repeat(20), "").is_none() && of_aws(&"A".repeat(20), "a b").is_none());
+        let aws_credential =
+            |id: &str, secret: &str| Credential::of_aws(id, Secret::new(secret.into()));
+        assert!(aws_credential("AKIAIOSFODNN7EXAMPLE", &"s".repeat(40)).is_some());
+        assert!(
+            aws_credential("AKIA", SECRET).is_none()
+                && aws_credential(&"A-".repeat(10), SECRET).is_none()
+        );
+        assert!(
+            aws_credential(&"A".repeat(20), "").is_none()
+                && aws_credential(&"A".repeat(20), "a b").is_none()
+        );
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) struct Kms {
     /// The time limit for a call to a proxy.
     pub(super) timeout: Duration,
     pub(super) endpoint_services: EndpointServices,
-    /// Whether a time-out of a cryptographic operation is a KMSInternalException.
+    /// True if a time-out of a cryptographic operation is a KMSInternalException.
     pub(super) internal_timeouts: bool,
     pub(super) state: RwLock<KmsState>,
     pub(super) file: Option<Mutex<StateFile>>,

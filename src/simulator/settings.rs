@@ -34,14 +34,14 @@ pub struct Settings {
     pub quota: u32,
     /// The time limit for a call to a proxy.
     pub timeout: Duration,
-    /// VPC endpoint services. If there are none, every name is a service.
+    /// VPC endpoint services. If the list is empty, every name is a service.
     pub endpoint_services: EndpointServices,
     /// The interval between health checks of a connected store.
     pub health_interval: Duration,
     /// The settings of CloudTrail. If none, CloudTrail is off.
     pub trail: Option<TrailSettings>,
-    /// Whether a time-out of a cryptographic operation is a KMSInternalException instead of a KMSInvalidStateException.
+    /// True if a time-out of a cryptographic operation is a KMSInternalException instead of a KMSInvalidStateException.
     pub internal_timeouts: bool,
-    /// Whether events are JSON lines instead of text.
+    /// True if events are JSON lines instead of text.
     pub json: bool,
 }

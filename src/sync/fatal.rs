@@ -28,7 +28,7 @@ type Action = Box<dyn Fn() -> bool + Send + Sync>;
 static LAST_ACTION: OnceLock<Action> = OnceLock::new();
 
 thread_local! {
-    /// Whether the thread logs a panic. A panic during that must not start another thread.
+    /// True if the thread logs a panic. A panic during that must not start another thread.
     static IS_LOGGING: Cell<bool> = const { Cell::new(false) };
 }
 

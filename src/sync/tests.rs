@@ -77,9 +77,9 @@ fn a_case() {
         }
         "lock" => {
             let lock = Arc::new(Mutex::new(0));
-            let of_work = Arc::clone(&lock);
+            let worker_lock = Arc::clone(&lock);
             let worked = contained(Scope::Request, move || {
-                let _held = of_work.lock().unwrap();
+                let _held = worker_lock.lock().unwrap();
                 panic!("under a lock")
             });
             assert_eq!(worked, Err::<(), _>(Panicked));

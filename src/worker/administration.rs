@@ -133,13 +133,13 @@ impl Administrator {
         match request {
             Request::TryKey(key) => token.try_key(self.key(*key)?).map(|()| Answer::Done),
             Request::EncryptTest(key) => {
-                let sealed = token.seal(self.key(*key)?);
-                sealed
+                let encrypted = token.seal(self.key(*key)?);
+                encrypted
                     .map(Answer::TestEncrypted)
                     .map_err(|error| error.to_string())
             }
-            Request::DecryptsTest(key, sealed) => {
-                let opens = token.opens(self.key(*key)?, sealed);
+            Request::DecryptsTest(key, encrypted) => {
+                let opens = token.opens(self.key(*key)?, encrypted);
                 opens.map(Answer::Is).map_err(|error| error.to_string())
             }
             Request::Authenticates {

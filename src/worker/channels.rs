@@ -32,7 +32,7 @@ pub(super) struct SessionChannel {
     answers: Batch,
     /// When the first job of the answers began.
     held_since: Instant,
-    /// Whether the last packet of jobs was there before the session asked for it.
+    /// True if the last packet of jobs had arrived before the session tried to read it.
     is_pressed: bool,
     /// [`HOLD`], but in tests.
     hold: Duration,
@@ -136,14 +136,14 @@ impl ControlChannel {
         Self(socket)
     }
 
-    /// Sends a report, and waits until the front has room. [`Self::next`] notices a front that has ended.
+    /// Sends a report. Waits while the socket buffer is full. [`Self::next`] notices a front that has ended.
     pub(super) fn send(&self, news: &News) {
         if let Ok(frame) = news.to_frame() {
             transmit(&self.0, &frame, SendFlags::NOSIGNAL);
         }
     }
 
-    /// Sends a report if the front has room. Returns whether it had.
+    /// Sends a report if the socket buffer has space for it. Returns whether the report was sent.
     pub(super) fn offer(&self, news: &News) -> bool {
         let frame = news.to_frame();
         frame

@@ -36,7 +36,7 @@ pub struct EncryptRequest {
     pub plaintext: SecretBytes,
     /// Empty when absent.
     pub aad: Aad,
-    /// Whether `ciphertextDataIntegrityValueAlgorithm` requests a CDIV (SHA_256).
+    /// True if `ciphertextDataIntegrityValueAlgorithm` requests a CDIV (SHA_256).
     pub wants_integrity_value: bool,
 }
 

@@ -42,7 +42,7 @@ pub struct KeyMetadataResponse {
     pub key_spec: KeySpec,
     /// The operations that the key allows: at most ten.
     pub key_usage: Vec<KeyUsage>,
-    /// Whether the configuration enables the key.
+    /// The status of the key in the configuration.
     pub key_status: KeyStatus,
 }
 
@@ -78,7 +78,7 @@ pub enum KeyUsage {
     Derive,
 }
 
-/// Whether a key may be used.
+/// The status of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum KeyStatus {

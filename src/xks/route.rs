@@ -68,11 +68,11 @@ impl<'a> Route<'a> {
                 operation: Operation::Health,
                 key_id: None,
             }),
-            operation => Self::of_key(rest, operation),
+            operation => Self::parse_key(rest, operation),
         }
     }
 
-    fn of_key(path: &'a str, operation: Operation) -> Result<Self, RouteError> {
+    fn parse_key(path: &'a str, operation: Operation) -> Result<Self, RouteError> {
         let (rest, id) = path.rsplit_once('/').ok_or(RouteError)?;
         let key_id = ExternalKeyId::parse(id).ok_or(RouteError)?;
         let rest = rest.strip_suffix("/keys").ok_or(RouteError)?;

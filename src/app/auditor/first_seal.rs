@@ -106,7 +106,7 @@ mod tests {
         hsm
     }
 
-    async fn sealed(hsms: &[&Arc<FakeKeyManager>]) -> Result<String, String> {
+    async fn sealing_hsm(hsms: &[&Arc<FakeKeyManager>]) -> Result<String, String> {
         let all = hsms
             .iter()
             .map(|hsm| Arc::clone(hsm) as Arc<dyn KeyManager>);
@@ -119,10 +119,13 @@ mod tests {
         let [slow, slower, quick] = ["a", "b", "c"].map(hsm);
         slow.set_delay(60_000);
         slower.set_delay(60_000);
-        assert_eq!(sealed(&[&slow, &slower, &quick]).await, Ok("c".to_owned()));
+        assert_eq!(
+            sealing_hsm(&[&slow, &slower, &quick]).await,
+            Ok("c".to_owned())
+        );
         // A short delay does not send the job to the next HSM.
         slow.set_delay(100);
-        assert_eq!(sealed(&[&slow, &quick]).await, Ok("a".to_owned()));
+        assert_eq!(sealing_hsm(&[&slow, &quick]).await, Ok("a".to_owned()));
         assert_eq!(quick.encryptions(), 1);
     }
 
@@ -131,9 +134,12 @@ mod tests {
         let [broken, down, good] = ["a", "b", "c"].map(hsm);
         broken.fail_with(Some(KeyManagerFault::KeyAbsent));
         down.set_usable(false);
-        assert_eq!(sealed(&[&broken, &down, &good]).await, Ok("c".to_owned()));
-        let error = sealed(&[&broken, &down]).await.unwrap_err();
+        assert_eq!(
+            sealing_hsm(&[&broken, &down, &good]).await,
+            Ok("c".to_owned())
+        );
+        let error = sealing_hsm(&[&broken, &down]).await.unwrap_err();
         assert!(error.starts_with("b is not usable; a: "), "{error}");
-        assert_eq!(sealed(&[]).await.unwrap_err(), "no HSM is configured");
+        assert_eq!(sealing_hsm(&[]).await.unwrap_err(), "no HSM is configured");
     }
 }

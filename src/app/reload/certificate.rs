@@ -24,7 +24,7 @@ pub(in crate::app) struct CertificateReload {
     half_since: Option<Instant>,
 }
 
-/// What a reading requires.
+/// The action that a reading requires.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::app) enum Outcome {
     /// Nothing: the state has not changed.
@@ -59,10 +59,10 @@ impl CertificateReload {
             }
         }
         self.half_since = None;
-        self.refuse(refusal, now)
+        self.reject(refusal, now)
     }
 
-    fn refuse(&mut self, refusal: &CertificateRefusal, now: Instant) -> Outcome {
+    fn reject(&mut self, refusal: &CertificateRefusal, now: Instant) -> Outcome {
         let is_first = match self.refused {
             Some((reason, logged)) if reason == refusal.reason => {
                 if now < logged + REMINDER {
@@ -104,7 +104,7 @@ mod tests {
         }
     }
 
-    const REFUSED: Outcome = Outcome::Refuse { is_first: true };
+    const FIRST_REJECTION: Outcome = Outcome::Refuse { is_first: true };
     const REMINDED: Outcome = Outcome::Refuse { is_first: false };
 
     #[test]
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(reload.note(&half, just_before), Outcome::AsBefore);
         assert_eq!(reload.note(&good, just_before), Outcome::AsBefore);
         assert_eq!(reload.note(&half, start), Outcome::Await);
-        assert_eq!(reload.note(&half, due), REFUSED);
+        assert_eq!(reload.note(&half, due), FIRST_REJECTION);
         assert_eq!(reload.reason(), Some("key_mismatch"));
         assert_eq!(reload.note(&good, due), Outcome::Recovered);
         assert_eq!(reload.due(), None);
@@ -131,13 +131,13 @@ mod tests {
     fn a_rejected_certificate_is_logged_every_minute() {
         let (mut reload, start) = (CertificateReload::default(), Instant::now());
         let expired = reading("expired", false);
-        assert_eq!(reload.note(&expired, start), REFUSED, "at once");
+        assert_eq!(reload.note(&expired, start), FIRST_REJECTION, "at once");
         assert_eq!(reload.due(), Some(start + REMINDER));
         assert_eq!(reload.note(&expired, start), Outcome::AsBefore);
         assert_eq!(reload.note(&expired, start + REMINDER), REMINDED);
         assert_eq!(reload.due(), Some(start + 2 * REMINDER));
         let other = reading("chain", false);
-        assert_eq!(reload.note(&other, start + REMINDER), REFUSED);
+        assert_eq!(reload.note(&other, start + REMINDER), FIRST_REJECTION);
         // The new pair arrives, one file after the other.
         let half = reading("key_mismatch", true);
         assert_eq!(reload.note(&half, start + REMINDER), Outcome::Await);
@@ -155,6 +155,9 @@ mod tests {
             reload.note(&reading("invalid", true), start),
             Outcome::Await
         );
-        assert_eq!(reload.note(&reading("expired", false), start), REFUSED);
+        assert_eq!(
+            reload.note(&reading("expired", false), start),
+            FIRST_REJECTION
+        );
     }
 }

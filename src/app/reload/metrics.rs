@@ -26,13 +26,14 @@ impl ReloadMetrics {
         let declared = Self {
             reloads: metrics.counter(
                 "xks_config_reloads_total",
-                "Reloads of the configuration, by outcome (applied, unchanged, refused).",
+                // plain-english: quotation
+                    "Reloads of the configuration, by outcome (applied, unchanged, refused).",
                 &["outcome"],
             )?,
             successful: metrics
                 .gauge(
                     "xks_config_last_reload_successful",
-                    "Whether the configuration had no errors at the last reload (1) or not (0).",
+                    "1 if the configuration had no errors at the last reload; otherwise 0.",
                     &[],
                 )?
                 .with_label_values::<&str>(&[]),

@@ -43,8 +43,8 @@ impl NotApplied {
     }
 
     /// Sets whether the whole configuration in the files is rejected.
-    pub(in crate::app) fn show_whole(&self, is_refused: bool) {
-        let now = is_refused.then(|| (WHOLE.to_owned(), "invalid"));
+    pub(in crate::app) fn show_whole(&self, is_rejected: bool) {
+        let now = is_rejected.then(|| (WHOLE.to_owned(), "invalid"));
         self.show(|(setting, _)| setting == WHOLE, now);
     }
 

@@ -79,7 +79,7 @@ struct Watcher {
     seen: Seen,
 }
 
-/// What the previous check found.
+/// The result of the previous check.
 enum Seen {
     /// The files as they were last read.
     Unchanged,

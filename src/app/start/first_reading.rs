@@ -28,7 +28,7 @@ pub(in crate::app) struct FirstReading {
     pub(in crate::app) certificate: CertificateReading,
 }
 
-/// Reads the configuration. Returns none if the proxy is asked to stop before it has been read.
+/// Reads the configuration. Returns none if the proxy receives a stop signal before it has been read.
 ///
 /// # Errors
 /// [`AppError::Configuration`], [`AppError::NoAnswer`], and [`AppError::Io`] if no thread can be started.
@@ -52,7 +52,7 @@ pub(in crate::app) fn first_reading(
     }))
 }
 
-/// Reads until all file systems answer, or [`ANSWER_PATIENCE`] has passed. Returns none if the proxy is asked to stop.
+/// Reads until all file systems answer, or [`ANSWER_PATIENCE`] has passed. Returns none if the proxy receives a stop signal.
 fn read_with_patience(file: &Path, signals: &FirstSignals) -> io::Result<Option<Reading>> {
     let until = Instant::now() + ANSWER_PATIENCE;
     loop {

@@ -22,7 +22,7 @@ pub struct Lines {
     pending: VecDeque<PathBuf>,
     open: Option<Source>,
     buffer: Vec<u8>,
-    /// Whether the buffer contains a line that was returned. Otherwise it contains the beginning of a line.
+    /// True if the buffer contains a line that was returned. Otherwise it contains the beginning of a line.
     is_returned: bool,
     is_following: bool,
     /// The last of the files, which was opened in advance.
@@ -31,7 +31,7 @@ pub struct Lines {
     numbers: Numbers,
     /// Files without any line.
     empty_files: Vec<PathBuf>,
-    /// Whether the current file had no line yet.
+    /// True if the current file had no line yet.
     is_empty_file: bool,
 }
 

@@ -93,7 +93,7 @@ fn run_all(seeds: std::ops::Range<u64>) {
 }
 
 #[test]
-fn acknowledged_entries_are_in_the_trail_after_any_failure() {
+fn acknowledged_entries_are_in_the_audit_trail_after_any_failure() {
     run_all(0..SEEDS);
 }
 

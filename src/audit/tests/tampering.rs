@@ -168,7 +168,7 @@ async fn the_known_last_line_of_missing_files_links_the_remaining_files() {
 }
 
 #[tokio::test]
-async fn a_file_with_a_changed_first_line_still_belongs_to_the_trail() {
+async fn a_file_with_a_changed_first_line_still_belongs_to_the_audit_trail() {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = settings(&directory);
     settings.rotate.size = Some(2000);

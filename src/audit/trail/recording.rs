@@ -22,7 +22,7 @@ enum Stage {
     /// Not in the queue yet.
     New(Entry),
     Queued(Arc<SharedEntry>, oneshot::Receiver<RecordResult>),
-    /// Whether the entry was recorded.
+    /// The attempt has ended; true if the entry was recorded.
     Ended(bool),
 }
 

@@ -45,7 +45,7 @@ pub(in crate::audit) struct TrailFile {
 
 /// The schedule of changes to another file.
 pub(in crate::audit) struct Schedule {
-    /// Whether a reopen was requested by SIGHUP and has not succeeded yet.
+    /// True if a reopen was requested by SIGHUP and has not succeeded yet.
     wants_reopen: bool,
     not_before: Option<Instant>,
     pub retry: Duration,
@@ -69,9 +69,9 @@ pub(in crate::audit) struct OpenFile {
     pub length: u64,
     pub first_seq: u64,
     pub day: Date,
-    /// Whether a failed write may have left bytes after the acknowledged lines.
+    /// True if a failed write may have left bytes after the acknowledged lines.
     pub must_be_truncated: bool,
-    /// Whether the last change of the file may not be on the disk.
+    /// True if the last change of the file may not be on the disk.
     pub is_unsynced: bool,
 }
 

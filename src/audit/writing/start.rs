@@ -49,12 +49,12 @@ pub(in crate::audit) fn find(
     let path = &settings.path;
     // This is first: no file is created beside a path that cannot be used.
     inspect(path)?;
-    let of_lock = beside(path, LOCK);
-    let had_lock = of_lock.exists();
-    let lock = lock(&*disk, &of_lock)?;
-    let of_position = path_beside(path);
-    let opened = PositionFile::open(&disk, of_position.clone());
-    let (mut position_file, recorded) = opened.map_err(AuditError::unusable(&of_position))?;
+    let lock_path = beside(path, LOCK);
+    let had_lock = lock_path.exists();
+    let lock = lock(&*disk, &lock_path)?;
+    let position_path = path_beside(path);
+    let opened = PositionFile::open(&disk, position_path.clone());
+    let (mut position_file, recorded) = opened.map_err(AuditError::unusable(&position_path))?;
     let file = disk.open(path, Access::Append);
     let file = file.map_err(AuditError::unusable(path))?;
     let known = recorded.position().map(|position| position.seq);

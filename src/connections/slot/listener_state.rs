@@ -53,7 +53,7 @@ pub(in crate::connections) struct Link {
     pub usage: Arc<Usage>,
     pub is_handshaking: AtomicBool,
     pub is_verified: AtomicBool,
-    /// Whether its source was known when it was accepted.
+    /// True if its source was known when it was accepted.
     pub is_known: AtomicBool,
     /// When a verified request was last recorded in the pool, in milliseconds since the accept.
     pub noted_at: AtomicU64,

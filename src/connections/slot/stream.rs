@@ -16,7 +16,7 @@ use super::handle::Handle;
 pub struct ClientStream {
     socket: TcpStream,
     handle: Handle,
-    /// Whether the client's next bytes count as progress.
+    /// True if the client's next bytes count as progress.
     expects_reply: bool,
 }
 

@@ -16,7 +16,7 @@ pub(in crate::hsm) trait Waiting {
     /// The tenant of the job.
     fn tenant(&self) -> &Arc<Tenant>;
 
-    /// Whether no caller waits for it any more.
+    /// Returns whether no caller waits for it any more.
     fn is_abandoned(&self) -> bool;
 }
 
@@ -32,7 +32,7 @@ struct Line<J> {
     overtaking: f64,
 }
 
-/// The queues of all tenants with waiting jobs. The first one has its turn.
+/// The queues of all tenants with waiting jobs. The next job is taken from the first one.
 pub(in crate::hsm) struct FairQueue<J> {
     lines: VecDeque<Line<J>>,
     jobs: usize,
@@ -65,7 +65,7 @@ impl<J: Waiting> FairQueue<J> {
     }
 
     /// Estimates the number of jobs that are taken before a new job of this tenant. The estimate counts the waiting jobs of other tenants
-    /// whose turn is earlier. Later jobs of other tenants may also overtake a long queue, so the estimate is at least the recent mean.
+    /// that are taken earlier. Later jobs of other tenants may also overtake a long queue, so the estimate is at least the recent mean.
     pub(in crate::hsm) fn ahead_of_new(&self, tenant: &Tenant) -> usize {
         let own = self.len_of(tenant);
         let queue = own / share(tenant) + 1;
@@ -97,7 +97,7 @@ impl<J: Waiting> FairQueue<J> {
         self.jobs += 1;
         match self.line_mut(job.tenant()) {
             Some(line) => line.jobs.push_back(job),
-            None => self.lines.push_back(Line::of(job, self.taken)),
+            None => self.lines.push_back(Line::new(job, self.taken)),
         }
     }
 
@@ -114,7 +114,7 @@ impl<J: Waiting> FairQueue<J> {
                 line.jobs.push_front(job);
                 self.lines.push_front(line);
             }
-            None => self.lines.push_front(Line::of(job, self.taken)),
+            None => self.lines.push_front(Line::new(job, self.taken)),
         }
     }
 
@@ -153,7 +153,7 @@ impl<J: Waiting> FairQueue<J> {
 }
 
 impl<J: Waiting> Line<J> {
-    fn of(job: J, taken: u64) -> Self {
+    fn new(job: J, taken: u64) -> Self {
         let tenant = Arc::clone(job.tenant());
         Self {
             left: tenant.share.max(1),

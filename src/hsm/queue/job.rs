@@ -40,7 +40,7 @@ pub(in crate::hsm) struct Job {
     pub sent_at: Instant,
     /// The number of calls that were counted when it was sent.
     counted: u32,
-    /// Whether a worker has died while it had this job. The job is sent only once more.
+    /// True if a worker has died while it had this job. The job is sent at most twice.
     pub is_repetition: bool,
 }
 
@@ -88,9 +88,9 @@ impl Job {
             (&metrics.describe, cost.describe_calls),
         ];
         let mut made = 0;
-        for (of_operation, calls) in by_operation {
+        for (operation_metrics, calls) in by_operation {
             if calls > 0 {
-                of_operation.calls.inc_by(calls.into());
+                operation_metrics.calls.inc_by(calls.into());
                 made += u32::from(calls);
             }
         }
@@ -99,22 +99,22 @@ impl Job {
         if let Some(encryptions) = self.work.encryptions() {
             (0..cost.encryptions).for_each(|_| encryptions.count());
         }
-        let of_work = match self.work.subject().0 {
+        let operation_metrics = match self.work.subject().0 {
             Operation::Encrypt => &metrics.encrypt,
             Operation::Decrypt => &metrics.decrypt,
             Operation::Describe => &metrics.describe,
         };
-        of_work.seconds.observe(cost.worked.as_secs_f64());
+        operation_metrics.seconds.observe(cost.worked.as_secs_f64());
     }
 
     /// Counts a job whose worker died. It may have made the calls and a ciphertext.
     pub(in crate::hsm) fn count_lost(&mut self, metrics: &DeviceMetrics) {
-        let of_operation = match self.work.subject().0 {
+        let operation_metrics = match self.work.subject().0 {
             Operation::Encrypt => &metrics.encrypt,
             Operation::Decrypt => &metrics.decrypt,
             Operation::Describe => &metrics.describe,
         };
-        of_operation.calls.inc_by(self.counted.into());
+        operation_metrics.calls.inc_by(self.counted.into());
         self.counted = 0;
         if let Work::Encrypt(job, _) = &self.work {
             job.encryptions.count();
@@ -126,7 +126,7 @@ impl Job {
         self.sent_at.saturating_duration_since(self.queued_at)
     }
 
-    /// Whether this job can have this outcome, by kind and length. This detects a worker that mixes up two jobs of different lengths.
+    /// Returns whether this job can have this outcome, by kind and length. This detects a worker that mixes up two jobs of different lengths.
     pub(in crate::hsm) fn fits(&self, outcome: &Outcome) -> bool {
         match (&self.work, outcome) {
             (_, Outcome::Failed(_)) | (Work::Describe(..), Outcome::Described(_)) => true,

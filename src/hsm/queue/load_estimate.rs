@@ -28,7 +28,7 @@ pub(in crate::hsm) struct Slot {
 }
 
 impl Slot {
-    /// Whether the session is lost: it hangs inside the HSM.
+    /// Returns whether the session is lost: it hangs inside the HSM.
     pub(in crate::hsm) fn is_lost(&self) -> bool {
         self.is_lost.load(Ordering::Acquire)
     }
@@ -168,7 +168,7 @@ impl LoadEstimate {
         current
     }
 
-    /// Whether the current job of the session is older than `patience`.
+    /// Returns whether the current job of the session is older than `patience`.
     pub(in crate::hsm) fn hangs(&self, slot: &Slot, patience: Duration) -> bool {
         let since = slot.busy_since.load(Ordering::Acquire);
         since != 0 && self.now().saturating_sub(since) as u128 > patience.as_millis()

@@ -97,7 +97,7 @@ impl<J: Waiting, L: Lane> Pool<J, L> {
         {
             return Ok(Some((lane, job)));
         }
-        if !self.has_room(&inner.jobs, job.tenant())
+        if !self.accepts(&inner.jobs, job.tenant())
             || !admits(inner.jobs.ahead_of_new(job.tenant()))
         {
             return Err((QueueError::Full, job));
@@ -106,8 +106,8 @@ impl<J: Waiting, L: Lane> Pool<J, L> {
         Ok(None)
     }
 
-    /// Whether the queue accepts a job of this tenant. A full queue still accepts jobs of tenants that use less than their part of it.
-    fn has_room(&self, jobs: &FairQueue<J>, tenant: &Tenant) -> bool {
+    /// Returns whether the queue accepts a job of this tenant. A full queue still accepts jobs of tenants that use less than their part of it.
+    fn accepts(&self, jobs: &FairQueue<J>, tenant: &Tenant) -> bool {
         let part = self.bound / jobs.tenants_with(tenant).max(1);
         jobs.len() < self.bound || jobs.len_of(tenant) < part
     }
@@ -131,8 +131,8 @@ impl<J: Waiting, L: Lane> Pool<J, L> {
     pub(in crate::hsm) fn next(&self, lane: &L) -> Option<J> {
         let mut inner = self.lock();
         let id = lane.id();
-        let of_lane = inner.lanes.get_mut(&id)?;
-        of_lane.in_flight = of_lane.in_flight.saturating_sub(1);
+        let lane_state = inner.lanes.get_mut(&id)?;
+        lane_state.in_flight = lane_state.in_flight.saturating_sub(1);
         let next = inner.take_job(id);
         if next.is_none() && inner.lanes.get(&id).is_some_and(|lane| lane.in_flight == 0) {
             inner.idle.push(id);

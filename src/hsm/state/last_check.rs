@@ -72,7 +72,7 @@ impl LastCheck {
         self.lock().reason.to_string()
     }
 
-    /// Whether the last check failed. False before the first check.
+    /// Returns whether the last check failed. False before the first check.
     pub(in crate::hsm) fn has_failed(&self) -> bool {
         let last = self.lock();
         last.at.is_some() && last.condition == Condition::Down

@@ -33,18 +33,18 @@ impl RejectedKeys {
         self.keys.lock().unwrap_or_else(poisoned)
     }
 
-    /// Returns the failure of a job of this kind; `None` if it must be sent.
+    /// Returns the failure of a job with this operation and key; `None` if the job must be sent.
     pub(in crate::hsm) fn of(&self, operation: Operation, key: &KeySelector) -> Option<Failed> {
         if self.len.load(Ordering::Acquire) == 0 {
             return None;
         }
         let mut keys = self.lock();
-        let of_key = (operation, key.clone());
-        let (until, failed) = keys.get(&of_key)?;
+        let entry_key = (operation, key.clone());
+        let (until, failed) = keys.get(&entry_key)?;
         if Instant::now() < *until {
             return Some(failed.clone());
         }
-        keys.remove(&of_key);
+        keys.remove(&entry_key);
         self.len.store(keys.len(), Ordering::Release);
         None
     }

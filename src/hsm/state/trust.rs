@@ -20,7 +20,7 @@ impl Trust {
         self.0.load_full()
     }
 
-    /// Whether the HSM is trusted.
+    /// Returns whether the HSM is trusted.
     pub(in crate::hsm) fn is_kept(&self) -> bool {
         self.0.load().is_none()
     }

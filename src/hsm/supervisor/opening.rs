@@ -122,7 +122,7 @@ impl Supervisor {
         }
     }
 
-    /// Whether the serving worker may end before the new one has opened the token. Not for settings that failed before: then the HSM would be
+    /// Returns whether the serving worker may end before the new one has opened the token. Not for settings that failed before: then the HSM would be
     /// interrupted at each attempt.
     fn may_interrupt_service(&self, purpose: Purpose) -> bool {
         self.rejected.is_none() || !purpose.is_about_settings()

@@ -52,7 +52,7 @@ pub(in crate::hsm) struct Supervisor {
 pub(super) struct RejectedSettings {
     /// Failures in a row.
     pub failures: usize,
-    /// Whether further attempts are useless until the configuration changes.
+    /// True if further attempts are useless until the configuration changes.
     pub is_final: bool,
 }
 
@@ -108,7 +108,7 @@ impl Supervisor {
         pause_after(self.failures)
     }
 
-    /// Whether a worker must use the last good settings.
+    /// Returns whether a worker must use the last good settings.
     pub(super) fn uses_last_good(&self, purpose: Purpose) -> bool {
         self.rejected.is_some() && !purpose.is_about_settings()
     }
@@ -121,7 +121,7 @@ impl Supervisor {
         self.state.rejects_settings.store(true, Ordering::Relaxed);
     }
 
-    /// Whether rejected settings may be tried again. A PIN that the token rejected is not tried again.
+    /// Returns whether rejected settings may be tried again. A PIN that the token rejected is not tried again.
     pub(super) fn may_retry_settings(&self) -> bool {
         self.rejected.is_some_and(|rejected| !rejected.is_final)
     }
@@ -166,7 +166,7 @@ impl Supervisor {
 }
 
 impl Purpose {
-    /// Whether the worker must use the settings of the configuration.
+    /// Returns whether the worker must use the settings of the configuration.
     pub(super) fn is_about_settings(self) -> bool {
         matches!(self, Self::Settings | Self::SettingsAlone)
     }

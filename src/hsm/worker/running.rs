@@ -39,7 +39,7 @@ pub(in crate::hsm) struct RunningWorker {
     orders: mpsc::UnboundedSender<Vec<u8>>,
     /// Set when the worker must end.
     is_closing: AtomicBool,
-    /// Whether the worker has reported the result of opening the token, or a failure of the HSM. Later reports are ignored.
+    /// True if the worker has reported the result of opening the token, or a failure of the HSM. Later reports are ignored.
     has_opened: AtomicBool,
     has_failed: AtomicBool,
     /// The keys that the worker must report. Reports on other keys are ignored.

@@ -3,7 +3,7 @@
 //! # Invariants
 //! - An answer is used only for the job with its id, only once, and only if kind and length match the job. Any other answer is a violation
 //!   of the protocol, after which the worker is killed.
-//! - No job is lost: when the session ends, each job without an answer is sent once more or failed.
+//! - No job is lost: when the session ends, each job without an answer is sent again or failed.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -23,7 +23,7 @@ use crate::sync::Lock;
 
 /// The queue from which a session gets jobs, and which handles their outcomes.
 pub(in crate::hsm) trait JobQueue: Sync {
-    /// Whether the worker verifies each ciphertext by decrypting it.
+    /// Returns whether the worker verifies each ciphertext by decrypting it.
     fn verifies_encryptions(&self) -> bool;
 
     /// The load of the sessions.
@@ -80,7 +80,7 @@ struct Sent {
     jobs: HashMap<u64, Job>,
     /// Packets that do not fit into the socket yet. They are sent after the next answer.
     unsent: VecDeque<Packet>,
-    /// Whether the session has ended.
+    /// True if the session has ended.
     is_over: bool,
 }
 
@@ -114,12 +114,12 @@ impl Session {
         self.sent.lock()
     }
 
-    /// Whether it accepts jobs.
+    /// Returns whether it accepts jobs.
     pub(in crate::hsm) fn is_ready(&self) -> bool {
         self.is_ready.load(Ordering::Acquire)
     }
 
-    /// Whether it has jobs without an answer.
+    /// Returns whether it has jobs without an answer.
     pub(in crate::hsm) fn is_busy(&self) -> bool {
         !self.sent().jobs.is_empty()
     }

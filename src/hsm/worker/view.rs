@@ -32,7 +32,7 @@ impl WorkerView {
         ready.count() + 1
     }
 
-    /// Whether it has a job that is not answered.
+    /// Returns whether it has a job that is not answered.
     pub(in crate::hsm) fn is_busy(&self) -> bool {
         self.sessions.iter().any(|session| session.is_busy())
     }

@@ -21,7 +21,7 @@ pub struct TokenKey {
 }
 
 impl TokenKey {
-    /// Whether the key matches the selector.
+    /// Returns whether the key matches the selector.
     pub fn answers_to(&self, selector: &KeySelector) -> bool {
         match selector {
             KeySelector::Label(label) => self.label.as_ref() == Some(label),
@@ -29,12 +29,12 @@ impl TokenKey {
         }
     }
 
-    /// Whether both are the same object, if both are of the same token.
+    /// Returns whether both are the same object, if both are of the same token.
     pub fn is_same_object(&self, other: &Self) -> bool {
         self.number == other.number
     }
 
-    /// Whether the key is an AES-256 key that may encrypt and decrypt.
+    /// Returns whether the key is an AES-256 key that may encrypt and decrypt.
     pub fn is_fit(&self) -> bool {
         let KeyAttributes { kind, usage } = &self.attributes;
         *kind == KeyKind::Aes(256) && usage.encrypt && usage.decrypt

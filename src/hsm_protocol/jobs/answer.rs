@@ -17,7 +17,7 @@ const MAX_IV: usize = 16;
 const MAX_TEXT: usize = 1_024;
 
 const READY: u8 = 16;
-const SEALED: u8 = 17;
+const ENCRYPTED: u8 = 17;
 const OPENED: u8 = 18;
 const DESCRIBED: u8 = 19;
 const FAILED: u8 = 20;
@@ -87,7 +87,7 @@ pub struct Failed {
     pub fault: KeyManagerFault,
     /// For the operator; at most 1,024 bytes.
     pub detail: String,
-    /// Whether the HSM failed.
+    /// True if the HSM failed.
     pub is_fatal: bool,
     /// The return code as metrics show it, if the HSM rejects the key.
     pub rejected_with: Option<String>,
@@ -134,7 +134,7 @@ impl FromSession {
 impl Answer {
     fn to_frame(&self) -> Vec<u8> {
         let (kind, length) = match &self.outcome {
-            Outcome::Sealed(sealed) => (SEALED, sealed.ciphertext.len()),
+            Outcome::Sealed(encrypted) => (ENCRYPTED, encrypted.ciphertext.len()),
             Outcome::Opened(opened) => (OPENED, opened.plaintext.len()),
             Outcome::Described(_) => (DESCRIBED, 0),
             Outcome::Failed(_) => (FAILED, MAX_TEXT),
@@ -142,7 +142,7 @@ impl Answer {
         let frame = Writer::new(kind, length).u64(self.id);
         let frame = self.cost.write(frame);
         let frame = match &self.outcome {
-            Outcome::Sealed(sealed) => write_sealed(frame, sealed),
+            Outcome::Sealed(encrypted) => write_encrypted(frame, encrypted),
             Outcome::Opened(opened) => frame
                 .boolean(opened.by_or_aad)
                 .bytes(opened.plaintext.expose()),
@@ -156,7 +156,7 @@ impl Answer {
         let id = fields.u64()?;
         let cost = Cost::read(fields)?;
         let outcome = match kind {
-            SEALED => Outcome::Sealed(read_sealed(fields)?),
+            ENCRYPTED => Outcome::Sealed(read_encrypted(fields)?),
             OPENED => Outcome::Opened(Opened {
                 by_or_aad: fields.boolean("flag")?,
                 plaintext: SecretBytes::from(fields.bytes(MAX_BYTES, "plaintext")?.to_vec()),
@@ -230,16 +230,16 @@ fn cut(text: &str) -> &str {
     short(text, MAX_TEXT)
 }
 
-fn write_sealed(frame: Writer, sealed: &Sealed) -> Writer {
-    let digest = sealed.digest.as_ref();
+fn write_encrypted(frame: Writer, encrypted: &Sealed) -> Writer {
+    let digest = encrypted.digest.as_ref();
     frame
-        .bytes(&sealed.iv)
-        .bytes(&sealed.ciphertext)
-        .bytes(&sealed.tag)
+        .bytes(&encrypted.iv)
+        .bytes(&encrypted.ciphertext)
+        .bytes(&encrypted.tag)
         .optional(digest.map(|digest| digest.as_slice()))
 }
 
-fn read_sealed(fields: &mut Reader<'_>) -> Result<Sealed, FrameError> {
+fn read_encrypted(fields: &mut Reader<'_>) -> Result<Sealed, FrameError> {
     let iv = fields.bytes(MAX_IV, "IV")?.to_vec();
     let ciphertext = fields.bytes(MAX_BYTES, "ciphertext")?.to_vec();
     let tag = fields.bytes(TAG_LENGTH, "tag")?;

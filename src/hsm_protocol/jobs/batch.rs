@@ -19,8 +19,8 @@ impl Batch {
     #[must_use]
     pub fn push(&mut self, frame: Vec<u8>) -> Option<Self> {
         let frame = Zeroizing::new(frame);
-        let has_room = self.packet.len() + frame.len() <= MAX_FRAME && !self.is_full();
-        if self.frames > 0 && has_room {
+        let fits = self.packet.len() + frame.len() <= MAX_FRAME && !self.is_full();
+        if self.frames > 0 && fits {
             self.append(&frame);
             return None;
         }
@@ -44,12 +44,12 @@ impl Batch {
         self.frames += 1;
     }
 
-    /// Whether it has the maximum number of frames.
+    /// Returns whether it has the maximum number of frames.
     pub fn is_full(&self) -> bool {
         self.frames >= MAX_BATCH
     }
 
-    /// Whether it has no frame.
+    /// Returns whether it has no frame.
     pub fn is_empty(&self) -> bool {
         self.frames == 0
     }

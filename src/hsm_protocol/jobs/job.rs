@@ -39,7 +39,7 @@ pub enum Task {
         plaintext: Arc<SecretBytes>,
         /// Additional authenticated data.
         aad: Arc<[u8]>,
-        /// Whether the key must also be allowed to decrypt.
+        /// True if the key must also be allowed to decrypt.
         must_decrypt: bool,
         /// See `ekm::Digest`.
         digest_prefix: Option<Arc<[u8]>>,

@@ -18,7 +18,7 @@ type LoginKey = (Serial, PinFingerprint);
 /// The record of a service. Without a directory, every login is allowed.
 pub(in crate::launcher) struct CommandRecord {
     directory: Option<PathBuf>,
-    /// Whether the operator requests an attempt that the record forbids.
+    /// True if the operator requests an attempt that the record forbids.
     tries_rejected: bool,
     running: HashMap<Serial, (LoginKey, Requester, bool)>,
 }
@@ -145,10 +145,10 @@ mod tests {
         let place = place.path();
         assert_eq!(attempt(record(place, false), Some(REJECTED)), Ok(()));
         for _ in 0..5 {
-            let refused = attempt(record(place, false), Some(REJECTED)).unwrap_err();
+            let error = attempt(record(place, false), Some(REJECTED)).unwrap_err();
             assert!(
-                refused.contains("0xa0") && refused.contains("--try-rejected-pin"),
-                "{refused}"
+                error.contains("0xa0") && error.contains("--try-rejected-pin"),
+                "{error}"
             );
         }
         let (file, entries, warnings) = LoginFile::open(Some(place));
@@ -192,8 +192,8 @@ mod tests {
     fn a_record_that_cannot_be_read_allows_nothing() {
         let place = tempfile::tempdir().unwrap();
         std::fs::write(place.path().join("logins.json"), "nonsense").unwrap();
-        let refused = attempt(record(place.path(), false), None).unwrap_err();
-        assert!(refused.contains("cannot be used"), "{refused}");
+        let error = attempt(record(place.path(), false), None).unwrap_err();
+        assert!(error.contains("cannot be used"), "{error}");
         assert_eq!(attempt(record(place.path(), true), None), Ok(()));
         assert_eq!(attempt(CommandRecord::new(None, false), None), Ok(()));
     }

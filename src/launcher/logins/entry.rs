@@ -40,7 +40,7 @@ pub(in crate::launcher) struct Entry {
     unreported: u8,
     /// The return value with which the token rejected the PIN.
     rejected: Option<u32>,
-    /// The requesters that had an attempt or were refused one.
+    /// The requesters whose attempt was permitted or rejected.
     seen: Vec<Requester>,
 }
 
@@ -73,19 +73,19 @@ impl Entry {
     pub(super) fn begin(&mut self, requester: &Requester) -> Result<bool, String> {
         let is_first = !self.seen.contains(requester);
         let is_known = self.seen.iter().any(|seen| seen.hsm == requester.hsm);
-        let has_room = self.seen.len() < MAX_SETTINGS;
+        let has_capacity = self.seen.len() < MAX_SETTINGS;
         let blocked = self.blocked();
-        if is_first && has_room {
+        if is_first && has_capacity {
             self.seen.push(requester.clone());
         }
         match blocked {
             // The settings of an HSM in the entry have changed.
-            Some(_) if is_first && is_known && has_room => {}
+            Some(_) if is_first && is_known && has_capacity => {}
             Some(reason) => return Err(reason),
             None => {}
         }
         self.unreported = self.unreported.saturating_add(1);
-        Ok(is_first && has_room)
+        Ok(is_first && has_capacity)
     }
 
     /// Records how the login that [`Self::begin`] permitted ended.

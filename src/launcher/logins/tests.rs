@@ -140,7 +140,7 @@ fn a_successful_login_clears_a_login_without_a_report() {
 }
 
 #[test]
-fn failures_for_reasons_other_than_the_pin_do_not_count() {
+fn failures_that_do_not_concern_the_pin_do_not_count() {
     let memory = Memory::default();
     let mut logins = logins(&memory);
     for _ in 0..100 {

@@ -1,7 +1,7 @@
 //! The launcher's side of a channel to one of its processes.
 //!
 //! # Invariants
-//! - Sending never waits: packets for which the socket has no room are queued.
+//! - Sending never waits: packets that do not fit into the socket buffer are queued.
 //! - While packets are queued, nothing is read. So the queue is bounded: the answer to one request, and reports of ends since then.
 
 use std::collections::VecDeque;
@@ -94,7 +94,7 @@ impl Channel {
         }
     }
 
-    /// Sends queued packets, as far as the socket has room.
+    /// Sends queued packets until the socket buffer is full.
     pub(in crate::launcher) fn flush(&mut self) {
         self.is_stalled = false;
         while let Some((bytes, descriptors)) = self.queue.front() {
@@ -136,7 +136,7 @@ impl Channel {
         }
     }
 
-    /// Drops queued packets, after the process has ended. What it sent before can still be received.
+    /// Drops queued packets, after the process has ended. Packets that it sent before can still be received.
     pub(in crate::launcher) fn stop_sending(&mut self) {
         self.queue.clear();
     }

@@ -75,8 +75,9 @@ impl Workers {
         let Some(worker) = self.running.get(&number) else {
             return;
         };
-        let has_room = self.last_good.len() < MAX_NAMES || self.last_good.contains_key(&worker.hsm);
-        if let (Some(settings), true) = (worker.settings(), has_room) {
+        let has_capacity =
+            self.last_good.len() < MAX_NAMES || self.last_good.contains_key(&worker.hsm);
+        if let (Some(settings), true) = (worker.settings(), has_capacity) {
             self.last_good.insert(worker.hsm.clone(), settings.clone());
         }
     }

@@ -144,10 +144,10 @@ async fn wrong_pins(workers: &Workers) {
         let hsm = ["login-crash", "login-report"][round % 2];
         let worker = started(workers, hsm, 1).await;
         let end = worker.end.await.unwrap();
-        let refused = WorkerEnd::Exited(5);
-        let expected = [WorkerEnd::Exited(4), WorkerEnd::Exited(6), refused];
+        let rejected = WorkerEnd::Exited(5);
+        let expected = [WorkerEnd::Exited(4), WorkerEnd::Exited(6), rejected];
         assert!(expected.contains(&end), "{hsm}: {end}");
-        assert!(round < 2 || end == refused, "{hsm}: {end}");
+        assert!(round < 2 || end == rejected, "{hsm}: {end}");
     }
 }
 
@@ -179,8 +179,8 @@ async fn hostile_worker(workers: &Workers) {
 }
 
 async fn few_descriptors(workers: &Workers) {
-    let refused = workers.start("echo", 100, SettingsChoice::Current).await;
-    let error = refused.unwrap_err().to_string();
+    let failed = workers.start("echo", 100, SettingsChoice::Current).await;
+    let error = failed.unwrap_err().to_string();
     assert!(error.contains("Too many open files"), "{error}");
     let worker = started(workers, "echo", 1).await;
     let answer = receive(&worker.control, 100, Wait::Yes).unwrap().unwrap();

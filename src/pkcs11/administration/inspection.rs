@@ -65,7 +65,7 @@ impl OpenToken {
         })
     }
 
-    /// Whether the token may have a key of this name: it has one, possibly not readable, or the search failed.
+    /// Returns whether the token may have a key of this name: it has one, possibly not readable, or the search failed.
     pub fn may_have(&self, name: &KeySelector) -> bool {
         self.search(name).map_or(true, |found| !found.is_empty())
     }

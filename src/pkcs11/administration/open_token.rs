@@ -33,7 +33,7 @@ impl From<OpenError> for AdministrationError {
         Self(match error {
             OpenError::PinRejected(code) => {
                 let code = codes::describe(code, Function::Login);
-                format!("the token refuses the PIN: {code}; it was tried once")
+                format!("the token rejected the PIN: {code}; it was tried once")
             }
             other => other.to_string(),
         })

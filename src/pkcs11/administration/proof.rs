@@ -43,23 +43,23 @@ impl OpenToken {
     /// When the key may not encrypt, or the token fails.
     pub fn seal(&self, key: &KeyObject) -> Result<TestCiphertext, AdministrationError> {
         let (session, mut gcm) = self.new_session()?;
-        let sealed = gcm.encrypt(&session, key.handle, None, AAD, PLAINTEXT)?;
+        let encrypted = gcm.encrypt(&session, key.handle, None, AAD, PLAINTEXT)?;
         Ok(TestCiphertext {
-            sealed: joined(&sealed),
-            iv: sealed.iv,
+            sealed: joined(&encrypted),
+            iv: encrypted.iv,
         })
     }
 
-    /// Whether this key is the one with which [`OpenToken::seal`] encrypted, on this token or on another one.
+    /// Returns whether this key is the one with which [`OpenToken::seal`] encrypted, on this token or on another one.
     ///
     /// # Errors
     /// When the test is not possible: the key may not decrypt, or the token fails.
     pub fn opens(
         &self,
         key: &KeyObject,
-        sealed: &TestCiphertext,
+        encrypted: &TestCiphertext,
     ) -> Result<bool, AdministrationError> {
-        match self.decrypted(key, sealed)? {
+        match self.decrypted(key, encrypted)? {
             Ok(opened) => Ok(opened),
             // No code means "different key" unambiguously. If the device decrypts its own new ciphertext, it works, so the key is a different one.
             Err(error) if classify(error) == ErrorClass::Ambiguous && self.device_works(key)? => {
@@ -69,7 +69,7 @@ impl OpenToken {
         }
     }
 
-    /// Whether this ciphertext and tag were made with this key, IV and AAD.
+    /// Returns whether this ciphertext and tag were made with this key, IV and AAD.
     ///
     /// # Errors
     /// See [`OpenToken::opens`].
@@ -99,14 +99,14 @@ impl OpenToken {
     fn decrypted(
         &self,
         key: &KeyObject,
-        sealed: &TestCiphertext,
+        encrypted: &TestCiphertext,
     ) -> Result<Result<bool, CallError>, AdministrationError> {
         let (session, gcm) = self.new_session()?;
-        let opened = gcm.decrypt(&session, key.handle, &sealed.iv, AAD, &sealed.sealed);
+        let opened = gcm.decrypt(&session, key.handle, &encrypted.iv, AAD, &encrypted.sealed);
         Ok(opened.map(|opened| opened.expose() == PLAINTEXT))
     }
 
-    /// Whether the token decrypts its own ciphertexts: of this key or, if this key may not encrypt, of the health key.
+    /// Returns whether the token decrypts its own ciphertexts: of this key or, if this key may not encrypt, of the health key.
     fn device_works(&self, key: &KeyObject) -> Result<bool, AdministrationError> {
         let health = KeySelector::Label(self.settings.health_key.clone());
         let all = self.keys()?;
@@ -116,8 +116,8 @@ impl OpenToken {
         let Some(usable_key) = usable_key.next() else {
             return Ok(false);
         };
-        let sealed = self.seal(usable_key)?;
-        Ok(self.decrypted(usable_key, &sealed)?.unwrap_or(false))
+        let encrypted = self.seal(usable_key)?;
+        Ok(self.decrypted(usable_key, &encrypted)?.unwrap_or(false))
     }
 
     /// Opens a new session, because a failed call may leave an active operation in its session.

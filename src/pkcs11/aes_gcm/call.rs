@@ -17,7 +17,7 @@ const MESSAGE_IV_LENGTH: usize = 12;
 
 /// The mechanism of a call and its parameters.
 pub(in crate::pkcs11) struct GcmCall<'a> {
-    /// Whether to use [`VENDOR_PREPENDED_GCM`] instead of `CKM_AES_GCM`.
+    /// True if the call uses [`VENDOR_PREPENDED_GCM`] instead of `CKM_AES_GCM`.
     pub is_vendor_mechanism: bool,
     pub params: ParamsForm,
     /// An empty IV is passed as NULL. Mutable because a module may write to it.

@@ -35,7 +35,7 @@ pub(in crate::pkcs11) enum ErrorClass {
 }
 
 impl ErrorClass {
-    /// Whether the key is the cause, provided that the device works.
+    /// Returns whether the key is the cause, provided that the device works.
     pub(in crate::pkcs11) fn is_about_the_key_only(self) -> bool {
         matches!(
             self,

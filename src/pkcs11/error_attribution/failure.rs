@@ -22,7 +22,7 @@ pub(in crate::pkcs11) enum Operation {
 pub(in crate::pkcs11) struct Failure {
     pub fault: KeyManagerFault,
     pub detail: String,
-    /// Whether the device failed.
+    /// True if the device failed.
     pub fatal: bool,
     /// The return code as metrics show it, if the HSM rejects the key.
     pub rejected_with: Option<String>,
@@ -68,7 +68,7 @@ pub(in crate::pkcs11) struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// Whether `error` may mean that the ciphertext fails authentication.
+    /// Returns whether `error` may mean that the ciphertext fails authentication.
     pub(in crate::pkcs11) fn may_be_invalid_ciphertext(self, error: CallError) -> bool {
         self.operation == Operation::Decrypt && self.class(error) == ErrorClass::Ambiguous
     }

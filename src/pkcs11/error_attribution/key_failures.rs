@@ -42,7 +42,7 @@ pub(in crate::pkcs11) struct Rejection {
     pub detail: Arc<str>,
     /// The error of the device.
     pub error: CallError,
-    /// Whether a known-good operation with the key also failed.
+    /// True if a known-good operation with the key also failed.
     pub is_proven: bool,
 }
 
@@ -97,7 +97,7 @@ impl KeyFailures {
         })
     }
 
-    /// Whether jobs for this key are rejected without a call.
+    /// Returns whether jobs for this key are rejected without a call.
     pub(in crate::pkcs11) fn rejects(&self, operation: Operation, key: &KeySelector) -> bool {
         let rejected = self.table(operation).with_proven(key, |_| Some(()));
         rejected.is_some()
@@ -170,7 +170,7 @@ impl KeyFailures {
         removed.is_some_and(|entry| entry.rejection.is_proven)
     }
 
-    /// Whether this failure means that the device failed. For devices without a health key: another key has just failed with the same error,
+    /// Returns whether this failure means that the device failed. For devices without a health key: another key has just failed with the same error,
     /// and no key has worked since then. Two names of one object count as one key.
     pub(in crate::pkcs11) fn indicates_device_failure(
         &self,
@@ -215,12 +215,12 @@ impl KeyFailures {
         let rejected = |keys: &HashMap<KeySelector, Entry>, key: &KeySelector| {
             keys.get(key).is_some_and(|entry| entry.rejection.is_proven)
         };
-        let of_encrypt = keys.0.keys().filter(|key| rejected(&keys.0, key));
-        let only_decrypt = keys
+        let encrypt_keys = keys.0.keys().filter(|key| rejected(&keys.0, key));
+        let decrypt_only_keys = keys
             .1
             .keys()
             .filter(|key| rejected(&keys.1, key) && !rejected(&keys.0, key));
-        of_encrypt.count() + only_decrypt.count()
+        encrypt_keys.count() + decrypt_only_keys.count()
     }
 }
 
@@ -244,7 +244,7 @@ impl FailureTable {
         (self.len.load(Ordering::Acquire) > 0).then(|| self.lock())
     }
 
-    /// Calls `look` for a key whose rejection is proven. Returns `None` if there is no such entry or `look` returns `None`.
+    /// Calls `look` for a key whose rejection is proven. Returns `None` if it is not proven or `look` returns `None`.
     fn with_proven<T>(
         &self,
         key: &KeySelector,

@@ -36,13 +36,13 @@ pub(in crate::pkcs11) enum Checked {
 #[derive(Debug)]
 pub(in crate::pkcs11) struct KnownGood {
     key: KeyEntry,
-    sealed: Sealed,
+    encrypted: Sealed,
 }
 
 impl KnownGood {
-    /// `sealed` is a ciphertext of [`PLAINTEXT`] with [`AAD`] under this key.
-    pub(in crate::pkcs11) fn new(key: KeyEntry, sealed: Sealed) -> Self {
-        Self { key, sealed }
+    /// `encrypted` is a ciphertext of [`PLAINTEXT`] with [`AAD`] under this key.
+    pub(in crate::pkcs11) fn new(key: KeyEntry, encrypted: Sealed) -> Self {
+        Self { key, encrypted }
     }
 }
 
@@ -105,8 +105,8 @@ impl Checker<'_> {
                 "a ciphertext with a wrong tag was decrypted",
             ));
         }
-        let sealed = self.round_trip(&key, None)?;
-        Ok(Checked::Works(KnownGood { key, sealed }))
+        let encrypted = self.round_trip(&key, None)?;
+        Ok(Checked::Works(KnownGood { key, encrypted }))
     }
 
     /// The periodic check: one encryption and one decryption. The IV must be new in the history of the device.
@@ -119,19 +119,19 @@ impl Checker<'_> {
         match self.health_key(keys, label)? {
             Ok(key) => {
                 let selector = KeySelector::Label(label.to_owned());
-                let sealed = self.round_trip(&key, Some(history.of(&selector)))?;
-                Ok(Checked::Works(KnownGood { key, sealed }))
+                let encrypted = self.round_trip(&key, Some(history.of(&selector)))?;
+                Ok(Checked::Works(KnownGood { key, encrypted }))
             }
             Err(unfit) => Ok(Checked::KeyUnfit(unfit)),
         }
     }
 
-    /// Whether the device still decrypts the known-good ciphertext.
+    /// Returns whether the device still decrypts the known-good ciphertext.
     pub(in crate::pkcs11) fn still_works(&self, known: &KnownGood) -> bool {
-        self.opens(&known.key, &known.sealed)
+        self.opens(&known.key, &known.encrypted)
     }
 
-    /// Whether the device still encrypts and decrypts with the key of the known-good ciphertext.
+    /// Returns whether the device still encrypts and decrypts with the key of the known-good ciphertext.
     pub(in crate::pkcs11) fn encrypts_again(&mut self, known: &KnownGood) -> bool {
         self.round_trip(&known.key, None).is_ok()
     }
@@ -146,7 +146,9 @@ impl Checker<'_> {
             format!("create an AES-256 key labelled {label:?} that may encrypt and decrypt");
         let entry = match keys.find(self.session, &selector) {
             Ok(entry) => entry,
-            Err(FindError::Absent) => return Ok(Err(format!("there is no health key: {create}"))),
+            Err(FindError::Absent) => {
+                return Ok(Err(format!("the token has no health key: {create}")));
+            }
             Err(FindError::Ambiguous) => {
                 return Ok(Err(format!(
                     "several keys are labelled {label:?}: keep one"
@@ -183,32 +185,32 @@ impl Checker<'_> {
         key: &KeyEntry,
         history: Option<KeyHistory<'_>>,
     ) -> Result<Sealed, OpenError> {
-        let sealed = self
+        let encrypted = self
             .gcm
             .encrypt(self.session, key.handle, history, AAD, PLAINTEXT)?;
-        match self.opens(key, &sealed) {
-            true => Ok(sealed),
+        match self.opens(key, &encrypted) {
+            true => Ok(encrypted),
             false => Err(OpenError::ProbeFailed(
                 "it does not decrypt a ciphertext that it made",
             )),
         }
     }
 
-    fn opens(&self, key: &KeyEntry, sealed: &Sealed) -> bool {
-        let joined = joined(sealed);
+    fn opens(&self, key: &KeyEntry, encrypted: &Sealed) -> bool {
+        let joined = joined(encrypted);
         let opened = self
             .gcm
-            .decrypt(self.session, key.handle, &sealed.iv, AAD, &joined);
+            .decrypt(self.session, key.handle, &encrypted.iv, AAD, &joined);
         opened.is_ok_and(|plaintext| is_plaintext(&plaintext))
     }
 }
 
-/// Whether the decrypted bytes are [`PLAINTEXT`].
+/// Returns whether the decrypted bytes are [`PLAINTEXT`].
 pub(in crate::pkcs11) fn is_plaintext(opened: &SecretBytes) -> bool {
     opened.expose() == PLAINTEXT
 }
 
 /// Returns ciphertext ‖ tag.
-pub(in crate::pkcs11) fn joined(sealed: &Sealed) -> Vec<u8> {
-    [&sealed.ciphertext[..], &sealed.tag].concat()
+pub(in crate::pkcs11) fn joined(encrypted: &Sealed) -> Vec<u8> {
+    [&encrypted.ciphertext[..], &encrypted.tag].concat()
 }

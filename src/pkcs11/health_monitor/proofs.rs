@@ -3,8 +3,8 @@
 //! The health monitor calls [`Proofs::next`] while no health check is due, and [`Proofs::after_check`] after each successful check.
 //!
 //! # Invariants
-//! - A key is rejected only if a test on the same session shows that the device works: with the health key or, if there is none, with a
-//!   key that was proved before.
+//! - A key is rejected only if a test on the same session shows that the device works: with the health key or, without one, with a key
+//!   that was proved before.
 //! - No request waits for a proof: keys without a proof are served.
 //! - The proof of a rejected key is repeated after each health check, and the proof of a key object after a change of the object.
 
@@ -45,7 +45,7 @@ pub(in crate::pkcs11) struct Proofs {
     key_scan: KeyScan,
     /// The token and its GCM plan: a proof is valid for both.
     context: String,
-    /// Whether the log contains that all keys were tried.
+    /// True if it was logged that all keys were tried.
     is_logged: bool,
 }
 
@@ -54,7 +54,7 @@ struct Seen {
     key: KeyEntry,
     /// See [`KeyObject::identity`].
     object: String,
-    /// Whether no work is left until the key changes.
+    /// True if no work is left until the key changes.
     is_settled: bool,
     is_proved: bool,
 }
@@ -90,7 +90,7 @@ impl Proofs {
         }
     }
 
-    /// Whether [`Self::next`] has something to do.
+    /// Returns whether [`Self::next`] has something to do.
     pub(in crate::pkcs11) fn has_work(&self, worker: &WorkerState) -> bool {
         !self.backlog.is_empty() || !worker.watch_list.is(&self.expected)
     }
@@ -264,7 +264,7 @@ impl Proofs {
         }
     }
 
-    /// Tests the device with the health key or, if there is none, with a key that was proved before.
+    /// Tests the device with the health key or, without one, with a key that was proved before.
     fn test_device(&self, token: &mut TokenAccess<'_>) -> DeviceTest {
         let health_key = &token.worker.settings.health_key;
         let mut checker = Checker {

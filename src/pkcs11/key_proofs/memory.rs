@@ -32,7 +32,7 @@ impl ProofMemory {
         self.0.lock().unwrap_or_else(poisoned)
     }
 
-    /// Whether the object is proved.
+    /// Returns whether the object is proved.
     pub(in crate::pkcs11) fn is_proved(&self, object: &str) -> bool {
         self.lock().proved.contains(&id_of(object))
     }

@@ -71,12 +71,12 @@ pub(in crate::pkcs11) fn attempt(
             false => Ok(()),
         };
     }
-    let sealed = gcm.encrypt(session, key, history, AAD, PLAINTEXT);
-    let sealed = sealed.map_err(Failed::Encrypt)?;
+    let encrypted = gcm.encrypt(session, key, history, AAD, PLAINTEXT);
+    let encrypted = encrypted.map_err(Failed::Encrypt)?;
     if !usage.decrypt {
         return Ok(());
     }
-    let opened = gcm.decrypt(session, key, &sealed.iv, AAD, &joined(&sealed));
+    let opened = gcm.decrypt(session, key, &encrypted.iv, AAD, &joined(&encrypted));
     match is_plaintext(&opened.map_err(Failed::Decrypt)?) {
         true => Ok(()),
         false => Err(Failed::Mismatch),

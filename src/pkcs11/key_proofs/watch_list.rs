@@ -21,7 +21,7 @@ impl WatchList {
         self.0.load_full()
     }
 
-    /// Whether `keys` are the result of [`Self::now`] and were not replaced since then.
+    /// Returns whether `keys` are the result of [`Self::now`] and were not replaced since then.
     pub(in crate::pkcs11) fn is(&self, keys: &Arc<Vec<ExpectedKey>>) -> bool {
         Arc::ptr_eq(&self.0.load(), keys)
     }

@@ -21,7 +21,7 @@ pub const ATTRIBUTES: [AttributeType; 11] = [
 
 /// Returns the names of a key with these attributes.
 pub(in crate::pkcs11) fn selectors(attributes: &[Attribute]) -> Vec<KeySelector> {
-    let of = |attribute: &Attribute| match attribute {
+    let selector = |attribute: &Attribute| match attribute {
         Attribute::Label(label) if !label.is_empty() => {
             let label = String::from_utf8(label.clone()).ok()?;
             Some(KeySelector::Label(label))
@@ -29,7 +29,7 @@ pub(in crate::pkcs11) fn selectors(attributes: &[Attribute]) -> Vec<KeySelector>
         Attribute::Id(id) if !id.is_empty() => Some(KeySelector::Id(id.clone())),
         _ => None,
     };
-    attributes.iter().filter_map(of).collect()
+    attributes.iter().filter_map(selector).collect()
 }
 
 /// Returns the attribute with this name.

@@ -11,7 +11,7 @@ use crate::ekm::KeySelector;
 use crate::pkcs11::library::ffi::Session;
 use crate::sync::poisoned;
 
-/// Whether the token has a key, as far as the table knows.
+/// The presence of a key on the token, according to the table.
 #[derive(Debug)]
 pub(in crate::pkcs11) enum Presence {
     None,

@@ -78,7 +78,7 @@ fn retry<T>(mut call: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
     call()
 }
 
-/// Whether a repetition of the call may succeed in the same session.
+/// Returns whether a repetition of the call may succeed in the same session.
 fn may_succeed_later(error: &Error) -> bool {
     match error {
         Error::Pkcs11(RvError::CryptokiNotInitialized, _) => false,

@@ -72,7 +72,7 @@ pub(in crate::pkcs11) struct KeyTable {
     unreadable: Vec<(ObjectHandle, Error)>,
     /// Names for which a second key appeared after the key in use was found.
     pub(in crate::pkcs11) duplicated: RwLock<HashSet<KeySelector>>,
-    /// Whether sessions must be logged in. If not, the token needs no login.
+    /// True if sessions must be logged in. If not, the token needs no login.
     expects_login: bool,
     has_changed: AtomicBool,
 }
@@ -118,7 +118,7 @@ impl KeyTable {
         }
     }
 
-    /// Whether the token has no readable secret key.
+    /// Returns whether the token has no readable secret key.
     pub(in crate::pkcs11) fn is_empty(&self) -> bool {
         self.known.read().unwrap_or_else(poisoned).is_empty()
     }
@@ -149,7 +149,7 @@ impl KeyTable {
         }
     }
 
-    /// Whether the key was read so recently that it is not read again for another request.
+    /// Returns whether the key was read so recently that it is not read again for another request.
     pub(in crate::pkcs11) fn is_just_read(&self, selector: &KeySelector) -> bool {
         let known = self.entry(selector);
         known.is_some_and(|(_, since)| since.elapsed() < UNFITNESS_VALID_FOR)
@@ -254,7 +254,7 @@ impl KeyTable {
         }
     }
 
-    /// Whether a key appeared, vanished or changed since [`Self::take_change`].
+    /// Returns whether a key appeared, vanished or changed since [`Self::take_change`].
     pub(in crate::pkcs11) fn has_changed(&self) -> bool {
         self.has_changed.load(Ordering::Acquire)
     }

@@ -67,11 +67,11 @@ impl AttributeRequest {
         }
     }
 
-    /// Whether the token has a value that did not fit.
+    /// Returns whether the token has a value that did not fit.
     fn needs_more_space(&self) -> bool {
-        let room = self.value.len();
+        let capacity = self.value.len();
         self.length
-            .is_some_and(|length| length > room && length <= MAX_VALUE)
+            .is_some_and(|length| length > capacity && length <= MAX_VALUE)
     }
 
     fn resize(&mut self) {

@@ -48,7 +48,7 @@ fn known_name(number: CK_RV) -> Option<&'static str> {
     found.map(|entry| entry.1)
 }
 
-/// What the operator can do, for codes that show it.
+/// Returns a hint for the operator: the cause or the action, for codes where it is known.
 fn hint(code: RvError) -> Option<&'static str> {
     use RvError as R;
     Some(match code {

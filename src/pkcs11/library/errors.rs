@@ -119,7 +119,7 @@ pub(in crate::pkcs11) enum LoadError {
     NoFunctionList,
 }
 
-/// Whether the error concerns the session, the device or the library, and not the object of the call.
+/// Returns whether the error concerns the session, the device or the library, and not the object of the call.
 pub(in crate::pkcs11) fn is_about_the_device(error: &Error) -> bool {
     match error {
         Error::Pkcs11(code, _) => is_code_of_the_device(*code),
@@ -127,7 +127,7 @@ pub(in crate::pkcs11) fn is_about_the_device(error: &Error) -> bool {
     }
 }
 
-/// Whether the code means that the session, the device or the library is lost.
+/// Returns whether the code means that the session, the device or the library is lost.
 pub(in crate::pkcs11) fn is_code_of_the_device(code: RvError) -> bool {
     is_about_the_session(code)
         || matches!(
@@ -141,7 +141,7 @@ pub(in crate::pkcs11) fn is_code_of_the_device(code: RvError) -> bool {
         )
 }
 
-/// Whether the code means that only the session or the login is lost.
+/// Returns whether the code means that only the session or the login is lost.
 pub(in crate::pkcs11) fn is_about_the_session(code: RvError) -> bool {
     matches!(
         code,

@@ -36,15 +36,15 @@ impl DeviceSession {
         }
         let mut worst = Verification::NotAuthentic;
         for _ in 0..=REPETITIONS {
-            let mut sealed = self.seal(job)?;
-            sealed.digest = job
+            let mut encrypted = self.seal(job)?;
+            encrypted.digest = job
                 .digest
                 .as_ref()
-                .map(|digest| digest.of(&sealed.iv, &sealed.ciphertext, &sealed.tag));
-            match self.verify(job, &sealed)? {
+                .map(|digest| digest.of(&encrypted.iv, &encrypted.ciphertext, &encrypted.tag));
+            match self.verify(job, &encrypted)? {
                 Verification::Same => {
                     self.history(job).note_decryption();
-                    return Ok(sealed);
+                    return Ok(encrypted);
                 }
                 Verification::Different => worst = Verification::Different,
                 Verification::NotAuthentic => {}
@@ -76,24 +76,24 @@ impl DeviceSession {
             |device, key| {
                 let history = worker.history.of(&job.key);
                 let (session, plaintext) = (&device.session, job.plaintext.expose());
-                let sealed =
+                let encrypted =
                     device
                         .gcm
                         .encrypt(session, key.handle, Some(history), &job.aad, plaintext);
-                count_encryption(&sealed, &*job.encryptions);
-                worker.watched(sealed)
+                count_encryption(&encrypted, &*job.encryptions);
+                worker.watched(encrypted)
             },
         )
     }
 
-    fn verify(&mut self, job: &EncryptJob, sealed: &Sealed) -> Result<Verification, Failure> {
-        let (worker, tally, input) = (self.worker.clone(), self.tally.clone(), joined(sealed));
+    fn verify(&mut self, job: &EncryptJob, encrypted: &Sealed) -> Result<Verification, Failure> {
+        let (worker, tally, input) = (self.worker.clone(), self.tally.clone(), joined(encrypted));
         let opened = self.with_key(
             request(job, Operation::Decrypt, input.len()),
             |usage| usage.decrypt,
             || tally.begin(Operation::Decrypt, job.deadline),
             |device, key| {
-                let (session, iv) = (&device.session, &sealed.iv);
+                let (session, iv) = (&device.session, &encrypted.iv);
                 let opened = device
                     .gcm
                     .decrypt(session, key.handle, iv, &job.aad, &input);

@@ -60,7 +60,7 @@ fn call_login(session: &Session, pin: Option<&Secret>) -> Result<(), OpenError> 
     }
 }
 
-/// Whether the token rejected this PIN. `UserPinNotInitialized` does not count: the token has no PIN, and an attempt locks nothing.
+/// Returns whether the token rejected this PIN. `UserPinNotInitialized` does not count: the token has no PIN, and an attempt locks nothing.
 fn is_about_the_pin(code: RvError) -> bool {
     matches!(
         code,

@@ -27,7 +27,7 @@ pub(in crate::pkcs11) enum OpenError {
     NoAesGcm(String),
     /// The token rejects the PIN. The PIN is not tried again, because a few attempts would lock the token.
     #[error(
-        "the token refuses the PIN: {}; it will not be tried again until the configuration changes",
+        "the token rejected the PIN: {}; it will not be tried again until the configuration changes",
         codes::describe(*.0, Function::Login)
     )]
     PinRejected(RvError),
@@ -60,7 +60,7 @@ pub(in crate::pkcs11) enum OpenError {
 }
 
 impl OpenError {
-    /// Whether no further attempt is allowed.
+    /// Returns whether no further attempt is allowed.
     pub(in crate::pkcs11) fn is_final(&self) -> bool {
         matches!(self, Self::PinRejected(_) | Self::LoginNotPermitted(_))
     }
@@ -74,7 +74,7 @@ impl OpenError {
         }
     }
 
-    /// Whether the token rejects a session or login because it has too many.
+    /// Returns whether the token rejects a session or login because it has too many.
     pub(in crate::pkcs11) fn is_about_limits(&self) -> bool {
         matches!(
             self.code(),
@@ -82,12 +82,12 @@ impl OpenError {
         )
     }
 
-    /// Whether a new session and a new login can fix the error.
+    /// Returns whether a new session and a new login can fix the error.
     pub(in crate::pkcs11) fn is_about_the_session(&self) -> bool {
         self.code().is_some_and(is_about_the_session)
     }
 
-    /// Whether the device is lost, so that another GCM plan cannot help.
+    /// Returns whether the device is lost, so that another GCM plan cannot help.
     pub(in crate::pkcs11) fn is_about_the_device(&self) -> bool {
         self.code().is_some_and(is_code_of_the_device)
     }

@@ -50,7 +50,7 @@ fn text(field: &[u8]) -> String {
 }
 
 impl TokenInfo {
-    /// Whether the configuration selects this token.
+    /// Returns whether the configuration selects this token.
     pub(in crate::pkcs11) fn is_selected_by(&self, selector: &TokenSelector) -> bool {
         match selector {
             TokenSelector::Label(label) => self.is_initialized() && self.label == *label,
@@ -115,7 +115,7 @@ impl fmt::Display for TokenInfo {
 pub(in crate::pkcs11) struct TokenSlot {
     pub id: CK_SLOT_ID,
     is_write_protected: bool,
-    /// Whether the token rejects read-only sessions.
+    /// True if the token rejects read-only sessions.
     needs_read_write: bool,
 }
 

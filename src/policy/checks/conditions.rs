@@ -18,18 +18,18 @@ pub(in crate::policy) fn warnings<'a>(
     rules: impl Iterator<Item = &'a Policy>,
     schema: &str,
 ) -> Vec<String> {
-    let attributes = Attributes::of_schema(schema);
+    let attributes = Attributes::from_schema(schema);
     let mut found = Vec::new();
     for rule in rules.filter(|rule| rule.has_non_scope_constraint()) {
         let Ok(json) = rule.to_json() else { continue };
-        let mut of_rule = Vec::new();
+        let mut rule_problems = Vec::new();
         operations(&json, &mut |operator, operands| {
-            of_rule.extend(attributes.problem(operator, operands));
+            rule_problems.extend(attributes.problem(operator, operands));
         });
-        of_rule.dedup();
+        rule_problems.dedup();
         let id = rule.id();
         found.extend(
-            of_rule
+            rule_problems
                 .into_iter()
                 .map(|problem| format!("\"{id}\" {problem}")),
         );
@@ -48,7 +48,7 @@ pub(in crate::policy) fn warnings<'a>(
 struct Attributes([(&'static str, Vec<String>); 3]);
 
 impl Attributes {
-    fn of_schema(schema: &str) -> Self {
+    fn from_schema(schema: &str) -> Self {
         let schema = SchemaFragment::from_cedarschema_str(schema);
         let json = schema
             .ok()
@@ -118,12 +118,12 @@ fn constant(operator: &str, operands: &Value) -> Option<String> {
     if operator == "contains" {
         return never_in_range(right, left);
     }
-    let (of, number, is_mirrored) = match (attribute(left), attribute(right)) {
-        (Some(of), None) => (of, number(right)?, false),
-        (None, Some(of)) => (of, number(left)?, true),
+    let (name, number, is_mirrored) = match (attribute(left), attribute(right)) {
+        (Some(name), None) => (name, number(right)?, false),
+        (None, Some(name)) => (name, number(left)?, true),
         _ => return None,
     };
-    let range = range(of)?;
+    let range = range(name)?;
     let holds = |value: i64| match is_mirrored {
         false => compare(operator, value, number),
         true => compare(operator, number, value),
@@ -132,7 +132,7 @@ fn constant(operator: &str, operands: &Value) -> Option<String> {
     let outcomes = outcomes?;
     let first = *outcomes.first()?;
     outcomes.iter().all(|outcome| *outcome == first).then(|| {
-        let (operand, shown) = (format!("{}.{}", of.0, of.1), in_words(&range));
+        let (operand, shown) = (format!("{}.{}", name.0, name.1), in_words(&range));
         let comparison = match is_mirrored {
             false => format!("{operand} {operator} {number}"),
             true => format!("{number} {operator} {operand}"),
@@ -142,12 +142,12 @@ fn constant(operator: &str, operands: &Value) -> Option<String> {
 }
 
 /// Checks `[…].contains(variable.attribute)` for a number that the attribute never is.
-fn never_in_range(of: &Value, set: &Value) -> Option<String> {
-    let of = attribute(of)?;
-    let range = range(of)?;
+fn never_in_range(element: &Value, set: &Value) -> Option<String> {
+    let name = attribute(element)?;
+    let range = range(name)?;
     let mut numbers = members(set).into_iter().filter_map(Value::as_i64);
     let outside = numbers.find(|number| !range.contains(number))?;
-    let (operand, shown) = (format!("{}.{}", of.0, of.1), in_words(&range));
+    let (operand, shown) = (format!("{}.{}", name.0, name.1), in_words(&range));
     Some(format!(
         "compares {operand} with {outside}, but it is {shown}"
     ))

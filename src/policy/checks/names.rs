@@ -26,14 +26,14 @@ pub(in crate::policy) type Literal = (PolicyId, EntityUid);
 
 /// Returns every entity in the rules.
 pub(in crate::policy) fn literals(rules: &PolicySet) -> Vec<Literal> {
-    let of_rule = |rule: &Policy| {
+    let rule_literals = |rule: &Policy| {
         let id = rule.id().clone();
         let literals = rule.entity_literals().into_iter();
         literals
             .map(move |uid| (id.clone(), uid))
             .collect::<Vec<_>>()
     };
-    rules.policies().flat_map(of_rule).collect()
+    rules.policies().flat_map(rule_literals).collect()
 }
 
 /// Returns a warning for each name that cannot exist, sorted by the names of the rules.
@@ -42,7 +42,7 @@ pub(in crate::policy) fn warnings(
     literals: &[Literal],
     names: &Names,
 ) -> Vec<PolicyWarning> {
-    let entity = |(rule, uid): &Literal| Some((rule.to_string(), Mention::of_entity(uid)?));
+    let entity = |(rule, uid): &Literal| Some((rule.to_string(), Mention::from_entity(uid)?));
     let mut mentions: BTreeSet<(String, Mention)> = literals.iter().filter_map(entity).collect();
     mentions.extend(rules.policies().flat_map(compared_texts));
     let mut problems = mentions.iter().filter_map(|(rule, mention)| {
@@ -84,10 +84,10 @@ fn compared_texts(rule: &Policy) -> Vec<(String, Mention)> {
     // Only conditions compare attributes. Most rules of a large policy have no conditions.
     if let (true, Ok(json)) = (rule.has_non_scope_constraint(), rule.to_json()) {
         comparisons(&json, &mut |attribute, text| {
-            found.extend(Mention::of_attribute(attribute, text));
+            found.extend(Mention::from_attribute(attribute, text));
         });
         patterns(&json, &mut |attribute, pattern| {
-            found.extend(Mention::of_pattern(attribute, pattern));
+            found.extend(Mention::from_pattern(attribute, pattern));
         });
     }
     let named = |mention| (rule.id().to_string(), mention);
@@ -95,7 +95,7 @@ fn compared_texts(rule: &Policy) -> Vec<(String, Mention)> {
 }
 
 impl Mention {
-    fn of_entity(uid: &EntityUid) -> Option<Self> {
+    fn from_entity(uid: &EntityUid) -> Option<Self> {
         Some(Self {
             kind: NameKind::of_entity(uid.type_name().basename())?,
             text: uid.id().unescaped().to_owned(),
@@ -103,7 +103,7 @@ impl Mention {
     }
 
     /// A text that a rule compares with `variable.attribute`.
-    fn of_attribute(attribute: (&str, &str), text: &str) -> Option<Self> {
+    fn from_attribute(attribute: (&str, &str), text: &str) -> Option<Self> {
         Some(Self {
             kind: NameKind::of_attribute(attribute)?,
             text: text.to_owned(),
@@ -112,10 +112,10 @@ impl Mention {
 
     /// A pattern that a rule compares with `variable.attribute`. Only patterns of `kmsViaService` are checked: after a Region has replaced each
     /// wildcard, the text shows whether the pattern contains more than the name of a service.
-    fn of_pattern(attribute: (&str, &str), pattern: &[Option<&str>]) -> Option<Self> {
+    fn from_pattern(attribute: (&str, &str), pattern: &[Option<&str>]) -> Option<Self> {
         let parts = pattern.iter().map(|part| part.unwrap_or("us-east-1"));
         match attribute == VIA_SERVICE {
-            true => Self::of_attribute(attribute, &parts.collect::<String>()),
+            true => Self::from_attribute(attribute, &parts.collect::<String>()),
             false => None,
         }
     }

@@ -127,7 +127,7 @@ impl Scope {
 
 /// Returns the actions of a scope as a set of bits.
 fn actions(scope: &Value) -> u8 {
-    let of_entity = |entity: &Value| match entity.get("id").and_then(Value::as_str) {
+    let entity_bits = |entity: &Value| match entity.get("id").and_then(Value::as_str) {
         Some("Encrypt") => 1,
         Some("Decrypt") => 2,
         Some("Use") => 3,
@@ -139,10 +139,10 @@ fn actions(scope: &Value) -> u8 {
         scope.get("entity"),
         scope.get("entities").and_then(Value::as_array),
     ) {
-        (Some(entity), _) => of_entity(entity),
+        (Some(entity), _) => entity_bits(entity),
         (None, Some(entities)) => entities
             .iter()
-            .fold(0, |set, entity| set | of_entity(entity)),
+            .fold(0, |set, entity| set | entity_bits(entity)),
         (None, None) => 7,
     }
 }

@@ -83,11 +83,11 @@ fn x32_filter() -> BpfProgram {
     const JUMP_IF_AT_LEAST: u16 = 0x35;
     const RETURN: u16 = 0x06;
     let step = |code, jf, k| sock_filter { code, jt: 0, jf, k };
-    let refused = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs();
+    let rejected = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs();
     vec![
         step(LOAD_NUMBER, 0, 0),
         step(JUMP_IF_AT_LEAST, 1, X32),
-        step(RETURN, 0, refused),
+        step(RETURN, 0, rejected),
     ]
 }
 

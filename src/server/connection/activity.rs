@@ -38,7 +38,7 @@ pub(super) struct Activity {
     end: OnceLock<End>,
 }
 
-/// Whether a timeout of a connection has passed.
+/// The state of the timeouts of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TimeoutState {
     /// No timeout has passed.

@@ -31,9 +31,9 @@ pub(super) struct ReadLimits {
     pub max_length: usize,
     /// The time until which the body must be complete.
     pub deadline: Deadline,
-    /// Whether the client waits for `100 Continue`: reading sends it.
+    /// True if the client waits for `100 Continue`: reading sends it.
     pub expects_continue: bool,
-    /// Whether the protocol is HTTP/2, which marks the end of a body with a flag.
+    /// True if the protocol is HTTP/2, which marks the end of a body with a flag.
     pub is_stream: bool,
 }
 

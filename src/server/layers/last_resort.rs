@@ -13,7 +13,7 @@ use crate::server::response::{self, Response, ResponseFuture};
 #[derive(Clone, Copy)]
 pub(super) struct LastResortLayer;
 
-/// Converts a panic of the inner layers into a response. [`super::rescue`] handles the panics of its own inner layers, and records them.
+/// Converts a panic of the inner layers into a response. [`super::rescue`] handles and records the panics of the layers inside it.
 #[derive(Clone)]
 pub(super) struct LastResort<S>(S);
 

@@ -19,15 +19,16 @@ impl Drop for StorePermit {
     }
 }
 
-/// Returns a permit for one more request of a store; `None` when the share of the store is used up. `of_store` counts the requests of the store.
-/// `in_flight` is the number of requests in flight of all stores, including this one, and `max` is their limit.
+/// Returns a permit for one more request of a store; `None` when the share of the store is used up.
+/// `store_requests` counts the requests of the store. `in_flight` is the number of requests in flight of all stores, including this one,
+/// and `max` is their limit.
 pub(super) fn take(
-    of_store: &Arc<AtomicUsize>,
+    store_requests: &Arc<AtomicUsize>,
     in_flight: usize,
     max: usize,
 ) -> Option<StorePermit> {
-    let before = of_store.fetch_add(1, Ordering::AcqRel);
-    let permit = StorePermit(Arc::clone(of_store));
+    let before = store_requests.fetch_add(1, Ordering::AcqRel);
+    let permit = StorePermit(Arc::clone(store_requests));
     let free = max.saturating_sub(in_flight.saturating_sub(1));
     (before < free.saturating_mul(PER_FREE_PERMIT)).then_some(permit)
 }
@@ -42,8 +43,8 @@ mod tests {
         let mut permits = Vec::new();
         loop {
             let before = permits.len();
-            for of_store in &counts {
-                permits.extend(take(of_store, permits.len() + 1, max));
+            for store_requests in &counts {
+                permits.extend(take(store_requests, permits.len() + 1, max));
             }
             if permits.len() == before {
                 break;

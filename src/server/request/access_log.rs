@@ -31,7 +31,7 @@ macro_rules! write_at {
     };
     (target: $target:expr, $level:expr, $facts:ident, $status:ident, $peer:ident, $duration:ident, $sample:expr) => {{
         let metadata = $facts.metadata.as_deref();
-        let of = |field: fn(&RequestMetadata) -> Option<&str>| {
+        let metadata_text = |field: fn(&RequestMetadata) -> Option<&str>| {
             metadata.and_then(field).map(OutsideText::from)
         };
         let cost = &$facts.cost;
@@ -48,13 +48,13 @@ macro_rules! write_at {
             status = $status,
             error_name = $facts.fault.as_ref().map(|fault| fault.kind.name().as_str()),
             reason = reason($facts).as_ref().map(OutsideText::as_str),
-            kms_request_id = of(|m| Some(&m.kms_request_id)).as_ref().map(OutsideText::as_str),
-            kms_operation = of(|m| Some(&m.kms_operation)).as_ref().map(OutsideText::as_str),
-            aws_principal_arn = of(|m| m.aws_principal_arn.as_deref()).as_ref().map(OutsideText::as_str),
-            kms_key_arn = of(|m| m.kms_key_arn.as_deref()).as_ref().map(OutsideText::as_str),
-            kms_via_service = of(|m| m.kms_via_service.as_deref()).as_ref().map(OutsideText::as_str),
-            aws_source_vpc = of(|m| m.aws_source_vpc.as_deref()).as_ref().map(OutsideText::as_str),
-            aws_source_vpce = of(|m| m.aws_source_vpce.as_deref()).as_ref().map(OutsideText::as_str),
+            kms_request_id = metadata_text(|m| Some(&m.kms_request_id)).as_ref().map(OutsideText::as_str),
+            kms_operation = metadata_text(|m| Some(&m.kms_operation)).as_ref().map(OutsideText::as_str),
+            aws_principal_arn = metadata_text(|m| m.aws_principal_arn.as_deref()).as_ref().map(OutsideText::as_str),
+            kms_key_arn = metadata_text(|m| m.kms_key_arn.as_deref()).as_ref().map(OutsideText::as_str),
+            kms_via_service = metadata_text(|m| m.kms_via_service.as_deref()).as_ref().map(OutsideText::as_str),
+            aws_source_vpc = metadata_text(|m| m.aws_source_vpc.as_deref()).as_ref().map(OutsideText::as_str),
+            aws_source_vpce = metadata_text(|m| m.aws_source_vpce.as_deref()).as_ref().map(OutsideText::as_str),
             request_metadata_other = other(metadata).as_deref().map(OutsideText::from).as_ref().map(OutsideText::as_str),
             access_key_id = $facts.access_key_id.as_ref().map(|id| id.as_str()),
             peer = $peer.map(|peer| peer.address.to_string()),

@@ -37,9 +37,9 @@ pub(in crate::server) struct Facts {
     pub calls: CallCount,
     /// The time that the response waited for its line in the audit trail.
     pub audited: Option<Duration>,
-    /// Whether the key store does not list the VPC endpoint of the connection.
+    /// True if the key store does not list the VPC endpoint of the connection.
     pub is_unlisted_endpoint: bool,
-    /// Whether the client disconnected before the response was ready.
+    /// True if the client disconnected before the response was ready.
     pub has_disconnected: bool,
 }
 

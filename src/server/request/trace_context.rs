@@ -22,7 +22,7 @@ pub(in crate::server) struct TraceContext {
     pub trace_id: String,
     /// 16 hexadecimal digits.
     pub parent_id: String,
-    /// Whether the client records the trace.
+    /// True if the client records the trace.
     pub is_sampled: bool,
 }
 
@@ -75,7 +75,7 @@ mod tests {
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
     const PARENT: &str = "00f067aa0ba902b7";
 
-    fn of(fields: &[&str]) -> Option<TraceContext> {
+    fn parse(fields: &[&str]) -> Option<TraceContext> {
         let mut headers = HeaderMap::new();
         for field in fields {
             let value = HeaderValue::from_bytes(field.as_bytes()).unwrap();
@@ -93,13 +93,13 @@ mod tests {
                 is_sampled,
             };
             assert_eq!(
-                of(&[&format!("00-{TRACE}-{PARENT}-{flags}")]),
+                parse(&[&format!("00-{TRACE}-{PARENT}-{flags}")]),
                 Some(expected)
             );
         }
         // Of a later version, the known parts are parsed.
-        assert!(of(&[&format!("01-{TRACE}-{PARENT}-01")]).is_some());
-        assert!(of(&[&format!("cc-{TRACE}-{PARENT}-01-what-comes")]).is_some());
+        assert!(parse(&[&format!("01-{TRACE}-{PARENT}-01")]).is_some());
+        assert!(parse(&[&format!("cc-{TRACE}-{PARENT}-01-what-comes")]).is_some());
     }
 
     #[test]
@@ -128,9 +128,9 @@ mod tests {
             &format!("00_{TRACE}_{PARENT}_01"),
             &format!("00-{TRACE}-{PARENT}-é"),
         ] {
-            assert_eq!(of(&[bad]), None, "{bad}");
+            assert_eq!(parse(&[bad]), None, "{bad}");
         }
-        assert_eq!(of(&[&good, &good]), None, "two header fields");
-        assert_eq!(of(&[]), None);
+        assert_eq!(parse(&[&good, &good]), None, "two header fields");
+        assert_eq!(parse(&[]), None);
     }
 }

@@ -26,7 +26,7 @@ pub struct TlsSettings {
     pub expiries: Vec<CertificateExpiry>,
 }
 
-/// Whether clients authenticate with a certificate.
+/// The authentication of clients: with or without a certificate.
 #[derive(Clone)]
 enum Clients {
     /// No certificate is requested: all connections share one configuration.

@@ -116,11 +116,11 @@ impl Unverified {
             self.held += left.map_or(0, |_| bytes);
             return left.is_some();
         };
-        let of_source = self.by_source.get(source).copied().unwrap_or(0) + bytes;
-        let fits = left.is_some_and(|left| of_source <= left);
+        let source_bytes = self.by_source.get(source).copied().unwrap_or(0) + bytes;
+        let fits = left.is_some_and(|left| source_bytes <= left);
         if fits {
             self.held += bytes;
-            self.by_source.insert(source.clone(), of_source);
+            self.by_source.insert(source.clone(), source_bytes);
         }
         fits
     }
@@ -130,8 +130,8 @@ impl Unverified {
         let Some(source) = source else {
             return;
         };
-        let of_source = self.by_source.get(source).copied().unwrap_or(0);
-        match of_source.saturating_sub(bytes) {
+        let source_bytes = self.by_source.get(source).copied().unwrap_or(0);
+        match source_bytes.saturating_sub(bytes) {
             0 => drop(self.by_source.remove(source)),
             left => drop(self.by_source.insert(source.clone(), left)),
         }

@@ -136,7 +136,7 @@ pub(in crate::simulator) fn locate_with(
 
 /// The result of each kind of policy.
 struct Decisions {
-    /// Whether the key is in the account of the caller, or the caller is a service.
+    /// True if the key is in the account of the caller, or the caller is a service.
     is_own_account: bool,
     identity: PolicyDecision,
     key: PolicyDecision,

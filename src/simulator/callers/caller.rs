@@ -14,7 +14,7 @@ pub(in crate::simulator) struct KmsCaller {
     pub(in crate::simulator) region: String,
     /// The principal's ARN.
     pub(in crate::simulator) principal: String,
-    /// Whether the principal is authenticated. Policies and grants apply only then.
+    /// True if the principal is authenticated. Policies and grants apply only then.
     pub(in crate::simulator) is_authenticated: bool,
     /// Tags, policies and condition keys of the caller.
     pub(in crate::simulator) properties: CallerProperties,

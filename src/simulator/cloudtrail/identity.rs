@@ -113,10 +113,10 @@ mod tests {
     use crate::simulator::callers::principals::CallerProperties;
 
     fn identity(principal: &str) -> Value {
-        of(principal, "111122223333", None)
+        recorded_identity(principal, "111122223333", None)
     }
 
-    fn of(principal: &str, recipient: &str, invoked_by: Option<&str>) -> Value {
+    fn recorded_identity(principal: &str, recipient: &str, invoked_by: Option<&str>) -> Value {
         let caller = KmsCaller {
             account: "111122223333".into(),
             region: "eu-west-1".into(),
@@ -175,13 +175,13 @@ mod tests {
 
     #[test]
     fn other_accounts_see_only_the_account_of_the_caller() {
-        let other = of("arn:aws:iam::111122223333:user/Alice", "444455556666", None);
+        let other = recorded_identity("arn:aws:iam::111122223333:user/Alice", "444455556666", None);
         assert_eq!(
             (&other["type"], &other["accountId"]),
             (&json!("AWSAccount"), &json!("111122223333"))
         );
         assert!(other.get("arn").is_none());
-        let via = of(
+        let via = recorded_identity(
             "arn:aws:iam::111122223333:user/Alice",
             "111122223333",
             Some("s3.amazonaws.com"),

@@ -54,7 +54,7 @@ const RECORDED: [&str; 45] = [
 /// The algorithm of symmetric keys. CloudTrail records it even if the request does not have it.
 const ALGORITHM: &str = "SYMMETRIC_DEFAULT";
 
-/// Returns the recorded members of a request; null if there are none.
+/// Returns the recorded members of a request; null if none is recorded.
 pub(super) fn request_parameters(operation: &str, request_body: &Value) -> Value {
     let mut parameters = Map::new();
     for (name, value) in request_body.as_object().into_iter().flatten() {

@@ -40,10 +40,10 @@ impl KeyMaterial {
     pub(in crate::simulator) fn generate() -> Result<Self, Exception> {
         let mut material = Zeroizing::new([0; KEY_LENGTH]);
         random::fill(material.as_mut_slice())?;
-        Self::of(material).ok_or_else(|| failed("use its key material"))
+        Self::from_bytes(material).ok_or_else(|| failed("use its key material"))
     }
 
-    fn of(material: Zeroizing<[u8; KEY_LENGTH]>) -> Option<Self> {
+    fn from_bytes(material: Zeroizing<[u8; KEY_LENGTH]>) -> Option<Self> {
         let unbound = UnboundKey::new(&AES_256_GCM, material.as_slice()).ok()?;
         let root = hmac::Key::new(hmac::HMAC_SHA256, material.as_slice());
         let code = hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&root, BLOB_LABEL).as_ref());
@@ -118,7 +118,7 @@ impl<'de> Deserialize<'de> for KeyMaterial {
         let mut material = Zeroizing::new([0; KEY_LENGTH]);
         let decoded = STANDARD.decode_slice(text.as_bytes(), material.as_mut_slice());
         let made = match decoded {
-            Ok(KEY_LENGTH) => Self::of(material),
+            Ok(KEY_LENGTH) => Self::from_bytes(material),
             _ => None,
         };
         made.ok_or_else(|| D::Error::custom("key material is not 32 bytes of Base64"))

@@ -22,7 +22,7 @@ enum Requirement {
     Absent(Vec<bool>),
     Values {
         quantifier: Quantifier,
-        /// Whether the condition holds for a request without the key.
+        /// True if the condition holds for a request without the key.
         holds_if_absent: bool,
         is_negated: bool,
         policy_values: Vec<PolicyValue>,

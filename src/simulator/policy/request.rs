@@ -66,7 +66,7 @@ pub(in crate::simulator) struct RequestDetails<'a> {
     pub(in crate::simulator) grant: Option<GrantProperties<'a>>,
     pub(in crate::simulator) window_in_days: Option<i64>,
     pub(in crate::simulator) bypasses_lockout_check: Option<bool>,
-    /// Whether the request creates a key.
+    /// True if the request creates a key.
     pub(in crate::simulator) is_new_key: bool,
 }
 
@@ -103,14 +103,14 @@ impl PolicyRequest<'_> {
         match configured {
             Some(value) => vec![Cow::Borrowed(value)],
             None => self
-                .of_principal(key)
-                .or_else(|| self.of_grant(key.name))
-                .unwrap_or_else(|| self.of_key(key)),
+                .principal_values(key)
+                .or_else(|| self.grant_values(key.name))
+                .unwrap_or_else(|| self.key_values(key)),
         }
     }
 
     /// Returns the values of a key about the caller and its connection; none for other keys.
-    fn of_principal(&self, key: &ContextKey) -> Option<Values<'_>> {
+    fn principal_values(&self, key: &ContextKey) -> Option<Values<'_>> {
         let PolicyCaller {
             principal,
             arn,
@@ -153,7 +153,7 @@ impl PolicyRequest<'_> {
     }
 
     /// Returns the values of a key about grants; none for other keys.
-    fn of_grant(&self, name: KeyName) -> Option<Values<'_>> {
+    fn grant_values(&self, name: KeyName) -> Option<Values<'_>> {
         let grant = self.details.grant.as_ref();
         Some(match name {
             KeyName::GrantOperations => {
@@ -178,7 +178,7 @@ impl PolicyRequest<'_> {
     }
 
     /// Returns the values of a key about the KMS key or the other parameters.
-    fn of_key(&self, key: &ContextKey) -> Values<'_> {
+    fn key_values(&self, key: &ContextKey) -> Values<'_> {
         let details = &self.details;
         let is_about_a_key = self.key.is_some() || details.is_new_key;
         let property = |value| one(is_about_a_key.then_some(value));

@@ -129,37 +129,37 @@ fn every_form_of_principal_matches() {
 #[test]
 fn not_principal_needs_all_names_of_a_caller() {
     let role = "arn:aws:iam::111122223333:role/app";
-    let of = |effect: &str, excepted: Value, caller: &str| {
+    let evaluate_except = |effect: &str, excepted: Value, caller: &str| {
         let statement = json!({ "Effect": effect, "NotPrincipal": { "AWS": excepted }, "Action": "*", "Resource": "*" });
         evaluate(json!([statement]), caller, "Encrypt")
     };
     assert_eq!(
-        of("Allow", json!([ALICE]), ALICE),
+        evaluate_except("Allow", json!([ALICE]), ALICE),
         PolicyDecision::NotApplicable
     );
     assert_eq!(
-        of("Allow", json!(["111122223333"]), ALICE),
+        evaluate_except("Allow", json!(["111122223333"]), ALICE),
         PolicyDecision::NotApplicable
     );
     assert_eq!(
-        of("Allow", json!([ALICE]), SESSION),
+        evaluate_except("Allow", json!([ALICE]), SESSION),
         PolicyDecision::Allowed
     );
     assert_eq!(
-        of("Deny", json!([ALICE]), ALICE),
+        evaluate_except("Deny", json!([ALICE]), ALICE),
         PolicyDecision::Denied,
         "the account is not excepted"
     );
     assert_eq!(
-        of("Deny", json!([ALICE, "111122223333"]), ALICE),
+        evaluate_except("Deny", json!([ALICE, "111122223333"]), ALICE),
         PolicyDecision::NotApplicable
     );
     assert_eq!(
-        of("Deny", json!([role, "111122223333"]), SESSION),
+        evaluate_except("Deny", json!([role, "111122223333"]), SESSION),
         PolicyDecision::Denied
     );
     assert_eq!(
-        of(
+        evaluate_except(
             "Deny",
             json!([role, SESSION, "arn:aws:iam::111122223333:root"]),
             SESSION

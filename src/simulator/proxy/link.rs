@@ -77,7 +77,7 @@ pub(in crate::simulator) struct CallAttempt {
 pub(in crate::simulator) struct ProxyCertificate {
     /// The expiry, in seconds since 1970.
     pub(in crate::simulator) expires: i64,
-    /// The common name of the subject; empty if there is none.
+    /// The common name of the subject; empty if the subject has none.
     pub(in crate::simulator) name: String,
 }
 

@@ -15,7 +15,7 @@ pub struct EndpointService {
     pub allowed: BTreeSet<String>,
 }
 
-/// The endpoint services by name. If there are none, every name is accepted as a service that any account may connect to.
+/// The endpoint services by name. If the list is empty, every name is accepted as a service that any account may connect to.
 #[derive(Clone, Debug, Default)]
 pub struct EndpointServices(BTreeMap<String, EndpointService>);
 
@@ -93,7 +93,7 @@ mod tests {
         checked.err().map(|error| error.kind)
     }
 
-    fn of(owner: &str, allowed: &[&str]) -> EndpointServices {
+    fn services(owner: &str, allowed: &[&str]) -> EndpointServices {
         let service = EndpointService {
             owner: owner.into(),
             allowed: allowed.iter().map(|one| (*one).to_owned()).collect(),
@@ -108,19 +108,25 @@ mod tests {
         assert_eq!(rejected(&any, &store(NAME, Some(THEIRS))), None);
         let elsewhere = "com.amazonaws.vpce.eu-west-2.vpce-svc-0a";
         assert_eq!(rejected(&any, &store(elsewhere, None)), absent);
-        assert_eq!(rejected(&of(OURS, &[]), &store(NAME, None)), None);
-        assert_eq!(rejected(&of(OURS, &[]), &store(NAME, Some(THEIRS))), absent);
-        assert_eq!(rejected(&of(THEIRS, &[OURS]), &store(NAME, None)), absent);
+        assert_eq!(rejected(&services(OURS, &[]), &store(NAME, None)), None);
+        assert_eq!(
+            rejected(&services(OURS, &[]), &store(NAME, Some(THEIRS))),
+            absent
+        );
+        assert_eq!(
+            rejected(&services(THEIRS, &[OURS]), &store(NAME, None)),
+            absent
+        );
         let other = "com.amazonaws.vpce.eu-west-1.vpce-svc-0b";
-        assert_eq!(rejected(&of(OURS, &[]), &store(other, None)), absent);
+        assert_eq!(rejected(&services(OURS, &[]), &store(other, None)), absent);
     }
 
     #[test]
     fn a_service_of_another_account_must_allow_the_caller() {
         let proxy = store(NAME, Some(THEIRS));
-        assert_eq!(rejected(&of(THEIRS, &[OURS]), &proxy), None);
+        assert_eq!(rejected(&services(THEIRS, &[OURS]), &proxy), None);
         assert_eq!(
-            rejected(&of(THEIRS, &["777788889999"]), &proxy),
+            rejected(&services(THEIRS, &["777788889999"]), &proxy),
             Some(ExceptionKind::XksProxyVpcEndpointServiceInvalidConfiguration)
         );
         let public = ProxyConfiguration {
@@ -128,6 +134,6 @@ mod tests {
             service_name: None,
             ..proxy
         };
-        assert_eq!(rejected(&of(THEIRS, &[]), &public), None);
+        assert_eq!(rejected(&services(THEIRS, &[]), &public), None);
     }
 }

@@ -29,7 +29,7 @@ impl Logins {
         }
     }
 
-    /// Returns whether the token rejected the PIN, or the launcher refused a login.
+    /// Returns whether the token rejected the PIN, or the launcher rejected a login.
     pub(in crate::worker) fn was_rejected(&self) -> bool {
         self.was_rejected.load(Ordering::Relaxed)
     }

@@ -84,7 +84,7 @@ fn a_wrong_pin_is_tried_once() {
         (&["key", "rotate", "--store", "root", "--key", "orders"], 3),
     ];
     for (at, (command, code)) in (1..).zip(commands) {
-        run(&setup, command).expect(code, &["the token refuses the PIN", "it was tried once"]);
+        run(&setup, command).expect(code, &["the token rejected the PIN", "it was tried once"]);
         let tries: u64 = controls.iter().map(|control| control.wrong_pins()).sum();
         assert_eq!(tries, at, "{command:?}: both HSMs are one token");
     }

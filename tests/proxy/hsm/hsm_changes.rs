@@ -235,7 +235,7 @@ fn a_wrong_pin_in_new_settings_is_tried_once() {
     proxy.reconfigure(|setup| setup.set("hsm", "pin", &format!("{{ file = {wrong:?} }}")));
     proxy.daemon.wait_for("that the PIN is refused", |line| {
         let reason = line["reason"].as_str().unwrap_or_default();
-        reason.contains("refuses the PIN")
+        reason.contains("rejected the PIN")
     });
     // The first pause is one second.
     let checks = || {
@@ -257,7 +257,7 @@ fn a_wrong_pin_is_corrected_without_a_restart() {
     let proxy = Proxy::launch(|setup| fs::write(setup.token.pin_file(), "000000").unwrap());
     proxy.daemon.wait_for("that the PIN is refused", |line| {
         let error = line["error"].as_str().unwrap_or_default();
-        error.contains("refuses the PIN") && error.contains("until the configuration changes")
+        error.contains("rejected the PIN") && error.contains("until the configuration changes")
     });
     assert_eq!(proxy.admin("/readyz").status, 503);
     fs::write(proxy.setup.token.pin_file(), PIN).unwrap();

@@ -43,7 +43,7 @@ fn runs_of_commands_make_one_attempt_together() {
     let state = state_directory(&directory.path().join("config.toml"));
     let state = format!("--state-directory={}", state.display());
     let first = run(&setup, &["check-config", "--hsm", &state]);
-    first.expect(1, &["the token refuses the PIN"]);
+    first.expect(1, &["the token rejected the PIN"]);
     let create = ["key", "create", "--hsm", "hsm-b", "--label", "new", &state];
     let rotate = [
         "key", "rotate", "--store", "root", "--key", "orders", &state,
@@ -59,7 +59,7 @@ fn runs_of_commands_make_one_attempt_together() {
         assert_eq!(attempts(&controls), 1, "{command:?}");
     }
     let forced = ["key", "list", "--try-rejected-pin", &state];
-    run(&setup, &forced).expect(1, &["the token refuses the PIN"]);
+    run(&setup, &forced).expect(1, &["the token rejected the PIN"]);
     assert_eq!(attempts(&controls), 2);
     // A changed file counts as a different PIN.
     fs::write(directory.path().join("wrong-pin"), PIN).unwrap();
@@ -76,7 +76,7 @@ fn a_command_does_not_try_a_pin_that_was_rejected_for_the_service() {
     let controls = controls.unwrap();
     proxy.daemon.wait_for("that the PIN is refused", |line| {
         let error = line["error"].as_str().unwrap_or_default();
-        error.contains("refuses the PIN")
+        error.contains("rejected the PIN")
     });
     let state = state_directory(&proxy.setup.directory.join("config.toml"));
     let state = format!("--state-directory={}", state.display());

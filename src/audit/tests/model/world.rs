@@ -40,7 +40,7 @@ pub(super) struct World {
     pub results: Arc<Mutex<CallerResults>>,
     /// Entries for which no caller waits.
     pub noted: Vec<String>,
-    /// Whether the audit trail must contain the exact number of entries without a line.
+    /// True if the audit trail must contain the exact number of entries without a line.
     pub is_count_exact: bool,
 }
 

@@ -108,9 +108,17 @@ fn check(file: &File, known: Option<u64>) -> io::Result<(Tail, End)> {
         if line.as_ref().is_none_or(|line| !follows(tail.last, line)) {
             let is_removable = tail.is_unacknowledged(&buffer, known);
             if is_removable || matches!(end, End::Line) && can_be_from_crash(&buffer) {
-                let is_trail = tail.last.is_some() || is_rest_of_trail(&buffer, &mut reader)?;
+                let is_audit_trail =
+                    tail.last.is_some() || is_rest_of_audit_trail(&buffer, &mut reader)?;
                 tail.torn = length.saturating_sub(tail.whole);
-                return Ok((tail, if is_trail { End::Line } else { End::Foreign }));
+                return Ok((
+                    tail,
+                    if is_audit_trail {
+                        End::Line
+                    } else {
+                        End::Foreign
+                    },
+                ));
             }
         }
         if !buffer.ends_with(b"\n") {
@@ -158,16 +166,16 @@ fn can_be_from_crash(line: &[u8]) -> bool {
 }
 
 /// Returns whether a file without a complete line can be the rest of an audit trail after a crash: text and zeros with the beginning of a line.
-fn is_rest_of_trail(line: &[u8], rest: &mut impl BufRead) -> io::Result<bool> {
+fn is_rest_of_audit_trail(line: &[u8], rest: &mut impl BufRead) -> io::Result<bool> {
     let zeros = line.iter().position(|byte| *byte == 0);
     let begin = line.get(..zeros.unwrap_or(line.len()));
-    let mut is_trail = could_begin_a_line(begin.unwrap_or_default()) && is_text(line);
+    let mut is_audit_trail = could_begin_a_line(begin.unwrap_or_default()) && is_text(line);
     let mut buffer = Vec::new();
-    while is_trail && read_line(rest, &mut buffer)? {
-        is_trail = is_text(&buffer);
+    while is_audit_trail && read_line(rest, &mut buffer)? {
+        is_audit_trail = is_text(&buffer);
         buffer.clear();
     }
-    Ok(is_trail)
+    Ok(is_audit_trail)
 }
 
 fn is_text(bytes: &[u8]) -> bool {

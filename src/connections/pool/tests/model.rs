@@ -10,7 +10,7 @@ pub(super) struct ModelConnection {
     pub(super) id: Id,
     pub(super) source: u32,
     pub(super) entered: Instant,
-    /// Whether it has been the only connection of its source since it was accepted.
+    /// True if it has been the only connection of its source since it was accepted.
     pub(super) is_first: bool,
     pub(super) began: Option<Instant>,
     pub(super) answered: Option<Instant>,

@@ -51,11 +51,12 @@ impl Run {
         let (mut expected, mut refused) = (Vec::new(), false);
         loop {
             let own_limit = self.limits.max_unverified_per_source;
-            let of = (!is_known && self.model.count_of(from) >= own_limit).then_some(from);
-            if of.is_none() && self.model.unverified().count() < self.limits.max_unverified {
+            let own_source = (!is_known && self.model.count_of(from) >= own_limit).then_some(from);
+            if own_source.is_none() && self.model.unverified().count() < self.limits.max_unverified
+            {
                 break;
             }
-            let Some(victim) = self.model.victim(of, self.now) else {
+            let Some(victim) = self.model.victim(own_source, self.now) else {
                 refused = true;
                 break;
             };

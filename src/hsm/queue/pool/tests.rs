@@ -73,8 +73,8 @@ fn the_lane_that_was_used_last_gets_the_next_job_and_jobs_wait_when_all_are_busy
 fn a_fast_hsm_gets_several_jobs_for_each_session_before_any_waits() {
     let (pool, lanes) = open(9, 2);
     let got: Vec<_> = "abcdef".chars().map(|job| push(&pool, job, 3)).collect();
-    let of = |lane: u64| got.iter().filter(|got| **got == Ok(Some(lane))).count();
-    assert_eq!((of(0), of(1)), (3, 3));
+    let jobs_of = |lane: u64| got.iter().filter(|got| **got == Ok(Some(lane))).count();
+    assert_eq!((jobs_of(0), jobs_of(1)), (3, 3));
     assert_eq!(push(&pool, 'g', 3), Ok(None));
     assert_eq!(pool.next(&lanes[0]), Some('g'));
     assert_eq!(pool.next(&lanes[0]), None);
@@ -82,7 +82,7 @@ fn a_fast_hsm_gets_several_jobs_for_each_session_before_any_waits() {
 }
 
 #[test]
-fn abandoned_jobs_make_room_and_are_not_done() {
+fn abandoned_jobs_free_slots_and_are_not_done() {
     let (pool, lanes) = open(2, 1);
     assert_eq!(push(&pool, 'a', 1), Ok(Some(0)));
     assert_eq!(push(&pool, 'B', 1), Ok(None));
@@ -92,7 +92,7 @@ fn abandoned_jobs_make_room_and_are_not_done() {
 }
 
 #[test]
-fn a_tenant_that_floods_the_queue_takes_no_room_from_others() {
+fn a_tenant_that_floods_the_queue_takes_no_slots_from_others() {
     let (pool, lanes) = open(4, 1);
     assert_eq!(push(&pool, 'a', 1), Ok(Some(0)));
     for job in ['b', 'c', 'd', 'e'] {
@@ -100,9 +100,9 @@ fn a_tenant_that_floods_the_queue_takes_no_room_from_others() {
     }
     assert_eq!(push(&pool, 'f', 1), Err(QueueError::Full));
     assert_eq!(push(&pool, '1', 1), Ok(None));
-    let refused = pool.push('2', 1, |ahead| ahead < 2).err();
+    let rejected = pool.push('2', 1, |ahead| ahead < 2).err();
     assert_eq!(
-        refused.map(|(why, _)| why),
+        rejected.map(|(why, _)| why),
         Some(QueueError::Full),
         "1 and b are ahead"
     );

@@ -42,7 +42,7 @@ pub(super) struct Simulation {
     launcher: Mutex<Option<FakeLauncher>>,
     workers: Mutex<Vec<Arc<Mutex<FakeWorker>>>>,
     clients_left: AtomicUsize,
-    /// Whether the supervisor has nothing to do.
+    /// True if the supervisor has nothing to do.
     is_idle: AtomicBool,
     failures: Mutex<Failures>,
 }

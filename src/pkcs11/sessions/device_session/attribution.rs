@@ -30,7 +30,7 @@ enum KeyCheck {
     Fails,
     /// No test is possible, because the key may not encrypt.
     Untestable,
-    /// The key fails to encrypt, or the device makes no ciphertext that decrypts. Whether the key can decrypt is unknown.
+    /// The key fails to encrypt, or the device makes no ciphertext that decrypts. It is unknown whether the key can decrypt.
     Suspect,
 }
 
@@ -113,7 +113,7 @@ impl DeviceSession {
         }
     }
 
-    /// Attributes an error to the key, or to the device if there is no health key and two keys fail.
+    /// Attributes an error to the key, or to the device if it has no health key and two keys fail.
     pub(super) fn attribute_to_key(
         &self,
         request: Request<'_>,
@@ -180,10 +180,10 @@ impl DeviceSession {
         if !key.attributes.usage.encrypt {
             return KeyCheck::Untestable;
         }
-        let Some(sealed) = self.encrypt_known(request, key) else {
+        let Some(encrypted) = self.encrypt_known(request, key) else {
             return KeyCheck::Suspect;
         };
-        let known = KnownGood::new(key.clone(), sealed);
+        let known = KnownGood::new(key.clone(), encrypted);
         if self.checker().still_works(&known) {
             self.connection.known_ciphertexts.add(known);
             return KeyCheck::Works;
@@ -199,11 +199,11 @@ impl DeviceSession {
         let worker = Arc::clone(&self.worker);
         let history = Some(worker.history.of(request.key));
         let (session, aad, plaintext) = (&self.session, check::AAD, check::PLAINTEXT);
-        let sealed = self
+        let encrypted = self
             .gcm
             .encrypt(session, key.handle, history, aad, plaintext);
-        super::count_encryption(&sealed, request.encryptions);
-        worker.watched(sealed).ok()
+        super::count_encryption(&encrypted, request.encryptions);
+        worker.watched(encrypted).ok()
     }
 
     fn opens_own_ciphertext(&mut self, key: &KeyEntry) -> bool {
@@ -211,7 +211,7 @@ impl DeviceSession {
         known.is_some_and(|known| self.checker().still_works(&known))
     }
 
-    /// Whether the device works with the health key, in the direction of the operation; `None` without a health key.
+    /// Returns whether the device works with the health key, in the direction of the operation; `None` without a health key.
     pub(super) fn health_key_works(&mut self, operation: Operation) -> Option<bool> {
         let known = self.known_good()?;
         let works = self.does_known_good(operation, &known) || self.works_after_recovery();

@@ -26,7 +26,7 @@ pub(super) enum Step {
 }
 
 impl Recovery {
-    /// Whether no step was done yet.
+    /// Returns whether no step was done yet.
     pub(super) fn is_first(&self) -> bool {
         !self.has_found_again && !self.has_reconnected && self.evidence.is_none()
     }

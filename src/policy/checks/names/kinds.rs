@@ -199,13 +199,13 @@ fn unknown(kind: &str, name: &str, known: &BTreeSet<String>) -> Option<String> {
 /// Returns why the ARN is not that of a role, as text that follows a comma.
 fn role_problem(arn: &str) -> String {
     let session = arn.split_once(":assumed-role/");
-    let of_session = session.and_then(|(account, rest)| {
+    let session_role = session.and_then(|(account, rest)| {
         let (name, _) = rest.split_once('/').unwrap_or((rest, ""));
         let account = account.replacen(":sts:", ":iam:", 1);
         let role = format!("{account}:role/{name}");
         Role::of_arn(&role).is_some().then_some(role)
     });
-    match of_session {
+    match session_role {
         Some(role) => format!("which is a session; its role is {role:?}"),
         None => "which is not the ARN of a role, such as \"arn:aws:iam::111122223333:role/Orders\""
             .to_owned(),

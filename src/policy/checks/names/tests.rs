@@ -18,7 +18,7 @@ fn found(rules: &str) -> Vec<String> {
 }
 
 /// The warnings about one rule with this scope and condition.
-fn of_rule(scope: &str, condition: &str) -> Vec<String> {
+fn rule_warnings(scope: &str, condition: &str) -> Vec<String> {
     found(&format!("permit({scope}) when {{ {condition} }};"))
 }
 
@@ -39,7 +39,7 @@ fn names_that_can_exist_cause_no_warning() {
         "principal == Xks::Principal::\"\", action, resource",
         "principal == Xks::Principal::\"arn:aws:newservice:::thing/x\", action, resource",
     ] {
-        assert!(of_rule(scope, "true").is_empty(), "{scope}");
+        assert!(rule_warnings(scope, "true").is_empty(), "{scope}");
     }
     for condition in [
         "resource.store == \"payments\" && resource.id != \"orders\"",
@@ -61,7 +61,7 @@ fn names_that_can_exist_cause_no_warning() {
         "context has awsSourceVpc && context.awsSourceVpc == \"vpc-0a1b2c3d\"",
         "context has awsSourceVpce && [\"vpce-1\"].contains(context.awsSourceVpce)",
     ] {
-        assert!(of_rule(ANY, condition).is_empty(), "{condition}");
+        assert!(rule_warnings(ANY, condition).is_empty(), "{condition}");
     }
 }
 
@@ -138,14 +138,14 @@ fn entities_that_cannot_exist_are_named_anywhere_in_a_rule() {
             format!("{variable} in Xks::{entity}"),
             format!("!(if context.hour > 3 then {variable} in [Xks::{entity}] else false)"),
         ] {
-            let found = of_rule(ANY, &condition);
+            let found = rule_warnings(ANY, &condition);
             assert_eq!(found.len(), 1, "{condition}: {found:?}");
             assert!(found[0].starts_with("\"policy0\" names the "), "{found:?}");
             assert!(found[0].contains(part), "{condition}: {found:?}");
         }
     }
     let scope = "principal in Xks::Account::\"1\", action, resource in Xks::KeyStore::\"paymentz\"";
-    assert_eq!(of_rule(scope, "true").len(), 2);
+    assert_eq!(rule_warnings(scope, "true").len(), 2);
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn values_that_no_attribute_can_have_are_named() {
             "not twelve digits",
         ),
     ] {
-        let found = of_rule(ANY, condition);
+        let found = rule_warnings(ANY, condition);
         assert_eq!(found.len(), 1, "{condition}: {found:?}");
         assert!(found[0].contains(part), "{condition}: {found:?}");
     }
@@ -257,7 +257,7 @@ fn values_that_no_attribute_can_have_are_named() {
 #[test]
 fn a_name_causes_one_warning_per_rule_and_further_ones_are_counted() {
     let twice = "resource.store == \"x\" || resource in Xks::KeyStore::\"x\"";
-    assert_eq!(of_rule(ANY, twice).len(), 1);
+    assert_eq!(rule_warnings(ANY, twice).len(), 1);
     let rule = |n: u32| format!("permit(principal in Xks::Account::\"{n}\", action, resource);\n");
     let found = found(&(0..50).map(rule).collect::<String>());
     assert_eq!(found.len(), MAX_SHOWN + 1);

@@ -12,7 +12,7 @@ pub(super) struct Http1 {
     position: Position,
     /// Bytes since the last body, or since the connection began.
     head: usize,
-    /// Whether only a carriage return, or no byte, has arrived since the last line feed.
+    /// True if only a carriage return, or no byte, has arrived since the last line feed.
     is_line_empty: bool,
 }
 

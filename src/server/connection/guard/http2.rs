@@ -35,9 +35,9 @@ pub(super) struct Http2 {
     counted: usize,
     /// The payload of DATA in bytes since a request was in progress.
     stray_data: usize,
-    /// Whether this parser has reported an incomplete head.
+    /// True if this parser has reported an incomplete head.
     has_head: bool,
-    /// Whether the last frame header begins a stream.
+    /// True if the last frame header begins a stream.
     begins_stream: bool,
 }
 

@@ -30,7 +30,7 @@ impl CertificateMetrics {
             )?,
             problem: metrics.gauge(
                 "xks_tls_certificate_problem",
-                "Whether KMS would reject the active certificate because of this problem (1) or not (0).",
+                "1 if KMS would reject the active certificate because of this problem; otherwise 0.",
                 &["problem"],
             )?,
         })

@@ -49,7 +49,7 @@ impl ProblemKind {
         }
     }
 
-    /// Returns a problem of this kind.
+    /// Returns a problem with this type and this text.
     pub(in crate::server) fn problem(self, text: impl Into<String>) -> CertificateProblem {
         let text = text.into();
         CertificateProblem { kind: self, text }

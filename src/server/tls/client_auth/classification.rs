@@ -44,7 +44,7 @@ pub(in crate::server) struct Finding {
 pub(in crate::server) struct Leaf {
     /// The end of its validity, in seconds since 1970.
     pub not_after: i64,
-    /// Whether its extended key usage allows client authentication.
+    /// True if its extended key usage allows client authentication.
     pub is_for_clients: bool,
 }
 
@@ -82,7 +82,7 @@ impl Reason {
     }
 
     #[expect(deprecated, reason = "webpki still has the variant")]
-    fn of(error: &Error) -> Self {
+    fn from_error(error: &Error) -> Self {
         match error {
             // A CA with the expected name and another key is a different CA.
             Error::UnknownIssuer | Error::InvalidSignatureForPublicKey => Self::UnknownCa,
@@ -203,7 +203,7 @@ impl Expected {
             );
             path.map(drop)
         });
-        checked.map_err(|error| Finding::unverified(Reason::of(&error), error.to_string()))
+        checked.map_err(|error| Finding::unverified(Reason::from_error(&error), error.to_string()))
     }
 
     /// Returns the common name if only it matches a subject. Its name constraints are checked here, those of alternative names by webpki.

@@ -34,7 +34,7 @@ impl ClientMetrics {
             )?,
             client_auth: metrics.gauge(
                 "xks_client_certificate_client_auth",
-                "Whether the last client certificate that was received allows client authentication (1) or not (0).",
+                "1 if the last client certificate that was received allows client authentication; otherwise 0.",
                 &[],
             )?,
             mode: metrics.gauge(

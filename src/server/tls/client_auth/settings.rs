@@ -8,7 +8,7 @@ use x509_parser::parse_x509_certificate;
 use crate::server::tls::certificate::identity::{certificates, unix_now};
 use crate::server::tls::error::{CertificateExpiry, TlsError};
 
-/// What happens to a client without a verified certificate.
+/// The treatment of a client without a verified certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientAuthMode {
     /// Its handshake completes; the result is recorded, and policies can use it.
@@ -52,7 +52,7 @@ impl ClientAuth {
         let mut earliest: Option<i64> = None;
         let mut warnings = Vec::new();
         for certificate in certificates(pem).map_err(TlsError::ClientCa)? {
-            let ca = Ca::of(&certificate).map_err(TlsError::ClientCa)?;
+            let ca = Ca::parse(&certificate).map_err(TlsError::ClientCa)?;
             earliest = Some(earliest.map_or(ca.not_after, |known| known.min(ca.not_after)));
             warnings.extend(ca.warnings(unix_now()));
             let added = roots.add(certificate);
@@ -115,7 +115,7 @@ struct Ca {
 }
 
 impl Ca {
-    fn of(certificate: &CertificateDer<'_>) -> Result<Self, String> {
+    fn parse(certificate: &CertificateDer<'_>) -> Result<Self, String> {
         let (_, parsed) = parse_x509_certificate(certificate)
             .map_err(|error| format!("is not an X.509 certificate: {error}"))?;
         Ok(Self {

@@ -44,7 +44,7 @@ pub(in crate::server) struct ClientHandshake {
 struct Received {
     finding: Finding,
     leaf: Option<Leaf>,
-    /// Whether the signature of the handshake was checked and is right.
+    /// True if the signature of the handshake was checked and is right.
     has_key: bool,
 }
 
@@ -132,7 +132,7 @@ fn without_key_proof(finding: Finding) -> Finding {
 
 /// Returns the log text about a handshake that failed because of the client certificate.
 pub(in crate::server) fn rejection_text(reason: &str) -> String {
-    format!("client certificate refused: {reason}; {ADVICE}")
+    format!("client certificate rejected: {reason}; {ADVICE}")
 }
 
 fn rejection(reason: &str) -> Error {

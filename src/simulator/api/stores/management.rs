@@ -150,10 +150,10 @@ pub(in crate::simulator) fn describe(
         let stores = region_state
             .into_iter()
             .flat_map(|region_state| region_state.stores.values());
-        let is_meant = |store: &&CustomKeyStore| {
+        let is_requested = |store: &&CustomKeyStore| {
             id.is_none_or(|id| id == store.id) && name.is_none_or(|name| name == store.name)
         };
-        let found: Vec<_> = stores.filter(is_meant).collect();
+        let found: Vec<_> = stores.filter(is_requested).collect();
         if let (true, Some(named)) = (found.is_empty(), id.or(name)) {
             return Err(no_store(named));
         }

@@ -107,7 +107,7 @@ fn invalid_queries_are_rejected() {
 fn metrics_are_listed_with_their_dimensions() {
     let list_entry = |body| list(&watch(), &caller(), body).unwrap()["Metrics"].clone();
     assert_eq!(list_entry(json!({})).as_array().unwrap().len(), 2);
-    let of_one = json!({ "Dimensions": [{ "Name": "CustomKeyStoreId", "Value": "cks-2" }] });
-    assert_eq!(list_entry(of_one)[0]["Dimensions"][0]["Value"], "cks-2");
+    let one_store = json!({ "Dimensions": [{ "Name": "CustomKeyStoreId", "Value": "cks-2" }] });
+    assert_eq!(list_entry(one_store)[0]["Dimensions"][0]["Value"], "cks-2");
     assert_eq!(list_entry(json!({ "Namespace": "AWS/S3" })), json!([]));
 }

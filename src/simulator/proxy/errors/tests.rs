@@ -57,9 +57,9 @@ fn each_error_has_the_exceptions_of_the_table() {
         assert_eq!(or_dash(expected.create_key), cells[2], "{}", cells[0]);
         let connection = expected.connection.map_or("-".to_owned(), code);
         assert_eq!(connection, cells[3], "{}", cells[0]);
-        let told = error.for_cryptography(false);
-        assert_eq!(told.kind.name(), "KMSInvalidStateException");
-        assert_eq!(told.message, row(error).message);
+        let exception = error.for_cryptography(false);
+        assert_eq!(exception.kind.name(), "KMSInvalidStateException");
+        assert_eq!(exception.message, row(error).message);
     }
 }
 

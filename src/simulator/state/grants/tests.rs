@@ -110,13 +110,13 @@ fn a_grant_to_an_account_needs_an_identity_policy() {
 
 #[test]
 fn a_service_needs_the_source_arn_of_the_grant() {
-    let of = |source: &str| Grant {
+    let with_source = |source: &str| Grant {
         grantee: "dynamodb.amazonaws.com".into(),
         ..grant(Some(from(source)))
     };
     let match_of = |source: &str, caller: &str| {
         match_of(
-            &of(source),
+            &with_source(source),
             caller,
             "DescribeKey",
             RequestDetails::default(),

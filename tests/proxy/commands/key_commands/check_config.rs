@@ -45,7 +45,7 @@ fn check_config_is_content_with_hsms_that_have_everything() {
     run(&setup, &["check-config", "--hsm"]).expect(
         1,
         &[
-            "there is no health key",
+            "the token has no health key",
             "`xks-proxy key create --label made-later`",
         ],
     );

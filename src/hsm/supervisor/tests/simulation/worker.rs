@@ -75,7 +75,7 @@ impl FakeWorker {
         }
     }
 
-    /// Whether the front has closed the control channel.
+    /// Returns whether the front has closed the control channel.
     fn is_closed(&self) -> bool {
         let mut buffer = vec![0; 70_000];
         loop {

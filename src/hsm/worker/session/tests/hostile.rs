@@ -68,7 +68,7 @@ fn wrong_answers(id: u64) -> Vec<(&'static str, Vec<Vec<u8>>)> {
             vec![FakeWorker::answer(id, opened(0, false))],
         ),
         (
-            "another AAD than was asked for",
+            "an AAD that the job does not permit",
             vec![FakeWorker::answer(id, opened(9, true))],
         ),
         (

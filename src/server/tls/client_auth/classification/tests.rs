@@ -43,15 +43,15 @@ fn intermediate(root: &Issuer, change: impl FnOnce(&mut CertificateParams)) -> I
 }
 
 fn constrained(permitted: &[&str], excluded: &[&str]) -> NameConstraints {
-    let of = |names: &[&str]| {
+    let subtrees_of = |names: &[&str]| {
         let subtrees = names
             .iter()
             .map(|name| GeneralSubtree::DnsName(name.to_string()));
         subtrees.collect()
     };
     NameConstraints {
-        permitted_subtrees: of(permitted),
-        excluded_subtrees: of(excluded),
+        permitted_subtrees: subtrees_of(permitted),
+        excluded_subtrees: subtrees_of(excluded),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::harness::trail::AUDIT_KEY;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, Proxy};
 
-/// A audit trail of about forty lines with several sealed checkpoints, and its stopped proxy.
+/// An audit trail of about forty lines with several sealed checkpoints, and its stopped proxy.
 struct Scene {
     proxy: Proxy,
     path: PathBuf,
@@ -121,7 +121,7 @@ fn forged(line: &str) -> String {
 }
 
 #[test]
-fn every_change_of_a_trail_is_named() {
+fn every_change_of_an_audit_trail_is_named() {
     let scene = Scene::written();
     let lines = &scene.lines;
     let all = format!("lines 1 to {n} ({n} in 1 files)", n = lines.len());
@@ -235,17 +235,17 @@ impl Scene {
             recompute(&mut lines, seal);
             lines
         };
-        let sealed = value(&self.lines[seal])["sealed"]
+        let signature = value(&self.lines[seal])["sealed"]
             .as_str()
             .unwrap()
             .to_owned();
         for other in [
-            "00".repeat(sealed.len() / 2),
+            "00".repeat(signature.len() / 2),
             String::new(),
             "00".repeat(5000),
-            sealed[2..].to_owned(),
+            signature[2..].to_owned(),
         ] {
-            let lines = changed(&sealed, &other);
+            let lines = changed(&signature, &other);
             assert_eq!(
                 self.damage(&lines, &["--hsm"])["damage"],
                 "false_seal",
@@ -256,7 +256,7 @@ impl Scene {
         let lines = changed(AUDIT_KEY, "orders").concat();
         self.verify(lines, &["--hsm"])
             .expect(1, &["NOT CHECKED", "\"orders\", which is not the trail's"]);
-        // A audit trail without any seal is not accepted with --hsm.
+        // An audit trail without any seal is not accepted with --hsm.
         let mut bare = self.lines.clone();
         for line in bare.iter_mut().filter(|line| line.contains("\"sealed\"")) {
             let (from, to) = (position(line, ",\"hsm\""), position(line, ",\"hash\""));

@@ -58,7 +58,7 @@ fn a_failed_key_creation_shows_the_token_directory() {
     run(&setup, &["key", "create", "--label", "new-one"]).expect(0, &["new-one"]);
 }
 
-/// The sandbox is not mentioned if the PIN is the cause, or if there is no sandbox.
+/// The error does not mention the sandbox if the PIN is the cause, or if the sandbox is disabled.
 #[test]
 fn other_errors_do_not_mention_the_sandbox() {
     let directory = tempfile::tempdir().unwrap();
@@ -66,8 +66,8 @@ fn other_errors_do_not_mention_the_sandbox() {
     setup.not_writable(&setup.token.tokens());
     let wrong = setup.write_private("wrong-pin", "0000");
     setup.set("hsm", "pin", &format!("{{ file = {wrong:?} }}"));
-    let refused = run(&setup, &["check-config", "--hsm"]).expect(1, &["refuses the PIN"]);
-    assert!(!refused.stderr.contains("sandbox"), "{refused}");
+    let rejected = run(&setup, &["check-config", "--hsm"]).expect(1, &["refuses the PIN"]);
+    assert!(!rejected.stderr.contains("sandbox"), "{rejected}");
     setup.set("hsm", "danger_no_sandbox", "true");
     setup.set("hsm", "token", "{ label = \"nobody\" }");
     let absent = run(&setup, &["check-config", "--hsm"]).expect(1, &["nobody"]);

@@ -124,7 +124,7 @@ const CRATES: &[(&str, &[&str], &str)] = &[
     (
         "toml",
         &["toml_file", "config"],
-        "only the configuration knows its file format",
+        "only the configuration module parses its file format",
     ),
     (
         "aws_lc_rs",

@@ -66,7 +66,7 @@ fn must_fail(clock: c_int) -> bool {
 /// The modification time of the last file that was handled, in nanoseconds.
 static DONE: AtomicI64 = AtomicI64::new(0);
 
-/// Whether this thread is the first one to handle the file, and removes the file.
+/// Removes the file. Returns whether this thread is the first one to handle it.
 fn is_first(file: &std::path::Path) -> bool {
     let Ok(order) = std::fs::metadata(file) else {
         return false;

@@ -285,7 +285,7 @@ impl Control {
         block.misdeed.store(misdeed as u64, SeqCst);
     }
 
-    /// Whether the call of `commit_next` has not happened yet.
+    /// Returns whether the call that `commit_next` selected has not happened yet.
     pub fn is_to_commit(&self, function: Function) -> bool {
         self.block().function(function).misdeed.load(SeqCst) != 0
     }

@@ -22,7 +22,7 @@ use crate::misdeeds;
 use crate::module::{Answer, Module, hold};
 use crate::sessions::Session;
 
-/// Whether a function needs a login. A lost login affects only functions that need one.
+/// The login requirement of a function. A lost login affects only functions that need a login.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Login {
     Needed,
@@ -74,7 +74,7 @@ pub fn on_session(
         work(module, &mut session)
     });
     if !reached && ends_operation(function) && code != CKR_BUFFER_TOO_SMALL {
-        // An error means that the session does not exist, so there is no operation to end.
+        // An error means that the session does not exist. Its operation ended with it.
         let _ = end_operation(handle);
     }
     code
@@ -136,7 +136,7 @@ impl Module {
     }
 }
 
-/// Whether a call of this function uses a key whose label the module knows.
+/// Returns whether a call of this function uses a key whose label the module has stored.
 fn has_key(function: Function) -> bool {
     use Function::*;
     matches!(function, EncryptInit | Encrypt | DecryptInit | Decrypt)

@@ -39,7 +39,7 @@ pub struct Module {
     pub environment: Environment,
     pub sessions: Sessions,
     pub applied: Applied,
-    /// Whether the wrapped module is initialized. A call holds the read lock while it is inside the wrapped module, because many modules
+    /// True if the wrapped module is initialized. A call holds the read lock while it is inside the wrapped module, because many modules
     /// crash if they are finalized during a call.
     pub is_initialized: RwLock<bool>,
     noise: AtomicU64,
@@ -67,7 +67,7 @@ impl Module {
         Ok(is_initialized)
     }
 
-    /// Whether the token is removed.
+    /// Returns whether the token is removed.
     pub fn removed(&self) -> bool {
         self.control.block().removed.load(SeqCst) != 0
     }

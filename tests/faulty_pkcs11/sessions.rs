@@ -190,7 +190,7 @@ impl Session {
             C_OpenSession(slot, self.flags, ptr::null_mut(), None, &mut fresh)
         );
         if opened.is_ok() {
-            // An error has no remedy.
+            // The module cannot do anything about an error.
             let _ = call!(module, C_CloseSession(self.real));
             self.real = fresh;
         }

@@ -149,8 +149,8 @@ pub unsafe extern "C" fn get_mechanism_list(
     on_slot(Function::GetMechanismList, |module| {
         let all = mechanism_list(module, slot)?;
         // SAFETY: null or a valid pointer of the client.
-        let room = unsafe { count.as_mut() }.ok_or(CKR_ARGUMENTS_BAD)?;
-        let given = std::mem::replace(room, all.len() as CK_ULONG);
+        let length = unsafe { count.as_mut() }.ok_or(CKR_ARGUMENTS_BAD)?;
+        let given = std::mem::replace(length, all.len() as CK_ULONG);
         if mechanisms.is_null() {
             return Ok(());
         }

@@ -22,7 +22,7 @@ const PLAINTEXT: [u8; 32] = [0x70; 32];
 const AAD: [u8; 203] = [0x61; 203];
 const TAG_BITS: u64 = 128;
 
-/// The token to measure. A new process measures it, because a library that knows the token searches faster.
+/// The token to measure. A new process measures it, because a library that has already read the token searches faster.
 #[derive(Args)]
 pub struct Sweep {
     /// The PKCS#11 library.

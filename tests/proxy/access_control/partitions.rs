@@ -171,13 +171,13 @@ fn an_unknown_region_is_a_warning_of_check_config() {
     setup.edit("region = \"us-gov-west-1\"", "region = \"uk-east-1\"");
     let file = setup.write();
     let (code, stdout, stderr) = run(&["check-config", "--config", file.to_str().unwrap()]);
-    let said = format!("{stdout}{stderr}");
-    assert_eq!(code, Some(0), "{said}");
+    let output = format!("{stdout}{stderr}");
+    assert_eq!(code, Some(0), "{output}");
     for warning in [
         "\"uk-east-1\" is not the name of a known AWS region",
         "\"cn-north-1\" is in the partition aws-cn, where AWS KMS does not offer external key stores",
     ] {
-        assert_eq!(said.matches(warning).count(), 1, "{warning}: {said}");
+        assert_eq!(output.matches(warning).count(), 1, "{warning}: {output}");
     }
-    assert!(!said.contains("eusc-de-east-1"), "{said}");
+    assert!(!output.contains("eusc-de-east-1"), "{output}");
 }

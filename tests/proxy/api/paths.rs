@@ -12,7 +12,7 @@ fn for_target(payments: &Caller<'_>, target: &str) -> Request {
 }
 
 #[test]
-fn methods_other_than_post_are_not_allowed() {
+fn only_post_is_allowed() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     for operation in ["health", "metadata", "encrypt", "decrypt"] {

@@ -71,7 +71,7 @@ fn every_verified_request_has_a_line_before_its_response() {
 }
 
 #[test]
-fn no_plaintext_ciphertext_or_secret_is_in_the_trail() {
+fn no_plaintext_ciphertext_or_secret_is_in_the_audit_trail() {
     let (proxy, trail) = audited("");
     let payments = proxy.caller(&PAYMENTS);
     let encrypted = payments.encrypt("orders", PLAINTEXT);
@@ -90,7 +90,7 @@ fn no_plaintext_ciphertext_or_secret_is_in_the_trail() {
         secrets.push(encrypted[field].as_str().unwrap().to_owned());
     }
     for secret in secrets {
-        assert!(!text.contains(&secret), "{secret} is in the trail");
+        assert!(!text.contains(&secret), "{secret} is in the audit trail");
     }
 }
 
@@ -252,12 +252,15 @@ fn the_hsm_signs_the_chain_by_lines_by_time_and_at_the_end() {
     }
     let last = checkpoints.last().unwrap()["through"].as_u64().unwrap();
     let stop = lines.iter().find(|line| line["kind"] == "stop").unwrap();
-    assert!(stop["seq"].as_u64().unwrap() <= last, "the end is sealed");
+    assert!(
+        stop["seq"].as_u64().unwrap() <= last,
+        "the last checkpoint includes the stop"
+    );
     trail.assert_chain();
 }
 
 #[test]
-fn an_unsealed_checkpoint_contains_the_reason() {
+fn a_checkpoint_without_a_signature_contains_the_reason() {
     let mut trail = None;
     let (proxy, control) = faulty_with(|setup| {
         trail = Some(
@@ -267,16 +270,16 @@ fn an_unsealed_checkpoint_contains_the_reason() {
     let trail = trail.unwrap();
     control.set_removed(true);
     proxy.caller(&PAYMENTS).health();
-    let unsealed = trail.wait_for("an unsealed checkpoint", |line| {
+    let unsigned = trail.wait_for("a checkpoint without an HSM signature", |line| {
         line["unsealed"].is_string()
     });
     assert!(
-        unsealed["unsealed"].as_str().unwrap().contains("hsm-a"),
-        "{unsealed}"
+        unsigned["unsealed"].as_str().unwrap().contains("hsm-a"),
+        "{unsigned}"
     );
     control.set_removed(false);
-    trail.wait_for("a later one that is sealed", |line| {
-        line["sealed"].is_string() && line["through"].as_u64() > unsealed["through"].as_u64()
+    trail.wait_for("a later checkpoint with an HSM signature", |line| {
+        line["sealed"].is_string() && line["through"].as_u64() > unsigned["through"].as_u64()
     });
 }
 

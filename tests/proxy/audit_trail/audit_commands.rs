@@ -189,9 +189,10 @@ fn a_recorded_request_is_explained_by_the_current_policy() {
         let arguments = [&["policy", "explain", "--kms-request-id", &id], options].concat();
         run(&proxy.setup, &arguments)
     };
+    // plain-english: quotation of an outcome in the audit trail
     let then = "then: refused, AccessDeniedException, policy: forbidden by not-the-ledger (rules: not-the-ledger)";
-    let who = "Encrypt with payments/ledger by arn:aws:iam::123456789012:user/Alice via s3";
-    explain(&[]).expect(1, &[who, then, "now:  forbidden by not-the-ledger"]);
+    let request = "Encrypt with payments/ledger by arn:aws:iam::123456789012:user/Alice via s3";
+    explain(&[]).expect(1, &[request, then, "now:  forbidden by not-the-ledger"]);
     let report = explain(&["--json"]).expect(1, &[]).json();
     assert_eq!(report["recorded"]["policies"], json!(["not-the-ledger"]));
     let alice = RULES.lines().next().unwrap();

@@ -99,13 +99,13 @@ fn kills(times: usize) {
 }
 
 #[test]
-fn requests_that_were_answered_before_a_kill_are_in_the_trail() {
+fn requests_that_were_answered_before_a_kill_are_in_the_audit_trail() {
     kills(20);
 }
 
 #[test]
-#[ignore = "takes a minute"]
-fn requests_that_were_answered_before_a_hundred_kills_are_in_the_trail() {
+#[ignore = "runs for a minute"]
+fn requests_that_were_answered_before_a_hundred_kills_are_in_the_audit_trail() {
     kills(100);
 }
 
@@ -157,7 +157,7 @@ fn second(proxy: &Proxy) -> (Option<i32>, String) {
 }
 
 #[test]
-fn two_proxies_never_write_one_trail() {
+fn two_proxies_never_write_the_same_audit_trail() {
     let (proxy, trail) = audited("");
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
     let (code, stderr) = second(&proxy);
@@ -169,7 +169,7 @@ fn two_proxies_never_write_one_trail() {
 }
 
 #[test]
-fn a_file_that_is_not_a_trail_is_not_changed() {
+fn a_file_that_is_not_an_audit_trail_is_not_changed() {
     for foreign in ["127.0.0.1 localhost\n", "{\"v\":1}\n", "#!/bin/sh"] {
         let (mut proxy, trail) = audited("");
         proxy.daemon.signal(Signal::TERM);
@@ -210,7 +210,7 @@ fn the_chain_crosses_files_by_size_and_by_logrotate() {
 }
 
 #[test]
-fn a_deleted_trail_continues_in_a_new_file() {
+fn a_deleted_audit_trail_continues_in_a_new_file() {
     let (proxy, trail) = audited("");
     let payments = proxy.caller(&PAYMENTS);
     payments.encrypt("orders", b"x");

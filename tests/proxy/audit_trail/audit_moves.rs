@@ -88,7 +88,7 @@ fn the_chain_continues_when_the_last_lines_are_compressed_or_missing() {
 }
 
 #[test]
-fn a_failed_fdatasync_at_sighup_does_not_stop_the_trail() {
+fn a_failed_fdatasync_at_sighup_does_not_stop_the_audit_trail() {
     let (proxy, trail, [_, fails]) = on_a_bad_disk("sync = \"none\"");
     let payments = proxy.caller(&PAYMENTS);
     payments.encrypt("orders", b"x");
@@ -136,7 +136,7 @@ fn a_first_file_full_of_zeros_is_moved_away() {
 }
 
 #[test]
-fn an_hsm_that_cannot_seal_does_not_fill_the_trail() {
+fn an_hsm_that_cannot_seal_does_not_fill_the_audit_trail() {
     let mut trail = None;
     let (proxy, control) = faulty_with(|setup| {
         trail = Some(setup.audit("checkpoint = { lines = 1, seal_timeout = \"100ms\" }"));
@@ -151,6 +151,6 @@ fn an_hsm_that_cannot_seal_does_not_fill_the_trail() {
     );
     assert_eq!(proxy.metric("xks_audit_sealed", &[]), Some(0.0));
     let lines = trail.lines();
-    let unsealed = lines.iter().filter(|line| line["unsealed"].is_string());
-    assert_eq!(unsealed.count(), 1, "{lines:?}");
+    let unsigned = lines.iter().filter(|line| line["unsealed"].is_string());
+    assert_eq!(unsigned.count(), 1, "{lines:?}");
 }

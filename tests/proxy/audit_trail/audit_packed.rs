@@ -49,7 +49,7 @@ fn compressed(file: &Path, with: &str) -> PathBuf {
 }
 
 #[test]
-fn a_trail_with_compressed_files_is_read_like_plain_files() {
+fn an_audit_trail_with_compressed_files_is_read_like_plain_files() {
     let (proxy, trail) = written();
     let files = trail.files();
     let shown = run(&proxy.setup, &["audit", "show", "--json"])

@@ -50,7 +50,7 @@ fn unusable_paths_are_rejected_by_both_commands() {
     let path = |name: &str| directory.path().join(name);
     fs::create_dir(path("there")).unwrap();
     std::os::unix::fs::symlink("/dev/stderr", path("link")).unwrap();
-    fs::write(path("note"), "not a trail\n").unwrap();
+    fs::write(path("note"), "not an audit trail\n").unwrap();
     fs::write(
         path("compressed"),
         b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0",
@@ -103,7 +103,7 @@ fn a_path_with_another_use_in_the_configuration_is_rejected() {
 }
 
 #[test]
-fn a_trail_in_use_is_accepted() {
+fn an_audit_trail_in_use_is_accepted() {
     let mut trail = None;
     let proxy = crate::harness::Proxy::start_with(|setup| trail = Some(setup.audit("")));
     let before = fs::read(trail.unwrap().path()).unwrap();

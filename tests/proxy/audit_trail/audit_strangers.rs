@@ -10,7 +10,7 @@ use rustix::process::getuid;
 use crate::harness::command::Ran;
 
 #[test]
-fn input_that_is_not_a_trail_is_reported() {
+fn input_that_is_not_an_audit_trail_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     let verify = |bytes: &[u8], options: &[&str]| {

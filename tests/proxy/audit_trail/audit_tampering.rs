@@ -121,7 +121,7 @@ fn forged(line: &str) -> String {
 }
 
 #[test]
-fn every_change_of_a_trail_is_named() {
+fn every_change_of_an_audit_trail_is_named() {
     let scene = Scene::written();
     let lines = &scene.lines;
     let all = format!("lines 1 to {n} ({n} in 1 files)", n = lines.len());
@@ -239,17 +239,17 @@ impl Scene {
             recompute(&mut lines, seal);
             lines
         };
-        let sealed = value(&self.lines[seal])["sealed"]
+        let signature = value(&self.lines[seal])["sealed"]
             .as_str()
             .unwrap()
             .to_owned();
         for other in [
-            "00".repeat(sealed.len() / 2),
+            "00".repeat(signature.len() / 2),
             String::new(),
             "00".repeat(5000),
-            sealed[2..].to_owned(),
+            signature[2..].to_owned(),
         ] {
-            let lines = changed(&sealed, &other);
+            let lines = changed(&signature, &other);
             assert_eq!(
                 self.damage(&lines, &["--hsm"])["damage"],
                 "false_seal",

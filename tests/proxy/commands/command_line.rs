@@ -1,4 +1,4 @@
-//! The command line and the configuration, as an operator meets them: exit codes, and every fault at once.
+//! The command line and the configuration: exit codes, and reports of all errors at once.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -24,7 +24,7 @@ pub fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     (status.code(), text(&stdout), text(&stderr))
 }
 
-/// A configuration in a directory of its own, changed, and the outcome of a command on it.
+/// Changes a configuration in a new directory, and returns the outcome of a command on it.
 fn with_configuration(
     command: &[&str],
     change: impl FnOnce(&mut Setup),
@@ -54,7 +54,7 @@ fn break_three_things(setup: &mut Setup) {
 }
 
 #[test]
-fn every_fault_is_told_at_once() {
+fn all_errors_are_reported_at_once() {
     for command in ["check-config", "serve"] {
         let (code, stdout, stderr) = with_configuration(&[command], break_three_things);
         assert_eq!(code, Some(78), "{command}: {stdout}{stderr}");
@@ -93,7 +93,7 @@ fn a_required_key_that_is_gone_is_named() {
 }
 
 #[test]
-fn a_trail_that_cannot_be_opened_stops_the_start() {
+fn an_audit_trail_that_cannot_be_opened_stops_the_start() {
     let (code, _, stderr) = with_configuration(&["serve"], |setup| {
         setup.append("[audit]\npath = \"/nowhere/audit.jsonl\"\n");
     });
@@ -136,9 +136,9 @@ fn a_configuration_that_everybody_can_write_is_an_error() {
     for command in ["check-config", "serve"] {
         let (code, _, stderr) = run(&[command, "--config", file.to_str().unwrap()]);
         assert_eq!(code, Some(78), "{stderr}");
-        let what = "config.toml (mode 0666); chmod o-w it";
+        let advice = "config.toml (mode 0666); chmod o-w it";
         assert!(
-            stderr.contains("everybody can write ") && stderr.contains(what),
+            stderr.contains("everybody can write ") && stderr.contains(advice),
             "{stderr}"
         );
     }
@@ -152,7 +152,7 @@ fn strict_makes_warnings_an_exit_code() {
         setup.edit("\"/closed\"", "\"/closed/kms/xks/v1\"");
         setup.edit("region = \"us-east-1\"", "region = \"euwest\"");
     };
-    let said = [
+    let warnings = [
         "warning: line ",
         "key_store[3].path_prefix: looks like a whole XksProxyUriPath",
         "key_store[1].region: \"euwest\" is not the name of a known AWS region",
@@ -163,7 +163,10 @@ fn strict_makes_warnings_an_exit_code() {
     ] {
         let (code, stdout, stderr) = with_configuration(options, warned);
         assert_eq!(code, Some(expected), "{stderr}");
-        assert!(said.iter().all(|part| stderr.contains(part)), "{stderr}");
+        assert!(
+            warnings.iter().all(|part| stderr.contains(part)),
+            "{stderr}"
+        );
         assert_eq!(stdout.contains(": ok"), expected == 0, "{stdout}");
         let (code, stdout, _) = with_configuration(&[options, &["--json"]].concat(), warned);
         let report: Value = serde_json::from_str(&stdout).unwrap();

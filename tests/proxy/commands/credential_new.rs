@@ -75,12 +75,12 @@ fn with_a_console_file_nobody_sees_the_secret() {
         let (code, stdout, stderr) = credential_new(&file, &[&options, json].concat());
         assert_eq!(code, Some(0), "{stderr}");
         let secret = private(&file);
-        let said: Value = serde_json::from_str(&private(&console)).unwrap();
+        let printed: Value = serde_json::from_str(&private(&console)).unwrap();
         assert_eq!(
-            said["XksProxyAuthenticationCredential"]["RawSecretAccessKey"],
+            printed["XksProxyAuthenticationCredential"]["RawSecretAccessKey"],
             *secret
         );
-        assert_eq!(said["XksProxyUriPath"], "/kms/xks/v1");
+        assert_eq!(printed["XksProxyUriPath"], "/kms/xks/v1");
         assert!(
             !stdout.contains(&secret) && stderr.is_empty(),
             "{stdout}{stderr}"

@@ -24,12 +24,12 @@ fn setup() -> (TempDir, Setup) {
     (directory, setup)
 }
 
-/// Takes a key out of the configuration.
+/// Removes a key from the configuration.
 fn remove_key(setup: &mut Setup, id: &str) {
     setup.edit(&format!("[[key_store.key]]\nid = {id:?}\n"), "");
 }
 
-/// Takes the keys that are on the token and that KMS cannot use out of the configuration.
+/// Removes the keys that are on the token and that KMS cannot use from the configuration.
 fn remove_unusable_keys(setup: &mut Setup) {
     for id in [
         "ambiguous",
@@ -43,7 +43,7 @@ fn remove_unusable_keys(setup: &mut Setup) {
     }
 }
 
-/// The same with a second HSM, which shares no key with the first but has a health key of its own.
+/// The same with a second HSM, which shares no key with the first one and has its own health key.
 fn two_hsms() -> (TempDir, Setup) {
     let (directory, mut setup) = setup();
     setup.second_token();
@@ -105,10 +105,10 @@ fn every_command_shows_how_it_is_called() {
 }
 
 #[test]
-fn a_trail_that_no_hsm_can_seal_fails_the_check() {
+fn an_audit_trail_that_no_hsm_can_seal_fails_the_check() {
     let (_directory, mut setup) = setup();
     setup.audit("");
-    // The other keys of this configuration have faults of their own.
+    // The other keys of this configuration have different errors.
     let ran = run(&setup, &["check-config", "--hsm"]);
     let ran = ran.expect(1, &["audit.key: ok: label \"xks-audit\""]);
     assert!(!ran.stderr.contains("FAULT audit.key"), "{ran}");

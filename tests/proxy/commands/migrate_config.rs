@@ -117,9 +117,9 @@ fn assert_mode(path: &Path, wanted: u32) {
 }
 
 #[track_caller]
-fn assert_no_secret(said: &str) {
+fn assert_no_secret(printed: &str) {
     for secret in [ROOT.secret, PAYMENTS.secret, "x9-"] {
-        assert!(!said.contains(secret), "{secret} is in:\n{said}");
+        assert!(!printed.contains(secret), "{secret} is in:\n{printed}");
     }
 }
 
@@ -222,12 +222,12 @@ fn bad_settings_have_all_their_faults_told_and_nothing_is_written() {
     for options in [&[][..], &["--json"]] {
         let (code, stdout, stderr) = old.migrate(options);
         assert_eq!(code, Some(78));
-        let said = format!("{stdout}{stderr}");
+        let printed = format!("{stdout}{stderr}");
         assert!(
-            said.contains("server.port") && said.contains("hsm_capabilities"),
-            "{said}"
+            printed.contains("server.port") && printed.contains("hsm_capabilities"),
+            "{printed}"
         );
-        assert_no_secret(&said);
+        assert_no_secret(&printed);
         assert!(!old.output().exists());
     }
     fs::write(&old.settings, b"\xff").unwrap();

@@ -1,5 +1,5 @@
-//! What a configuration names can be anything, and can come to be anything while the proxy serves: none of it keeps the proxy from the next
-//! change.
+//! Paths in the configuration can name files of any type, and a file can change its type while the proxy serves. The proxy still applies the
+//! next change.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ fn fifo(path: &Path) {
     mkfifoat(CWD, path, Mode::from_raw_mode(0o600)).unwrap();
 }
 
-/// The kill switch: what has to work whatever else is wrong.
+/// Disables a key store. This must work in spite of all other errors.
 fn disable_payments(proxy: &mut Proxy) {
     proxy.reconfigure(|setup| setup.edit("state = \"enabled\"\n", "state = \"disabled\"\n"));
     let response = proxy
@@ -27,23 +27,23 @@ fn disable_payments(proxy: &mut Proxy) {
     response.assert_error(400, "InvalidStateException");
 }
 
-/// Puts something else into the place of a file, and waits until the proxy says what it is.
+/// Replaces a file, and waits until the proxy logs the type of the new file. Returns the old content.
 fn replaced(proxy: &Proxy, file: &Path, is: &str, replace: impl FnOnce(&Path)) -> Vec<u8> {
-    let refused = proxy.reloads("refused");
+    let rejected = proxy.reloads("refused");
     let good = fs::read(file).unwrap();
     fs::remove_file(file).unwrap();
     replace(file);
-    let what = format!("it is {is}, not a regular file");
-    proxy.daemon.wait_for(&what, |line| {
+    let error = format!("it is {is}, not a regular file");
+    proxy.daemon.wait_for(&error, |line| {
         let fault = line["fault"].as_str().unwrap_or_default();
-        fault.contains(&what) && fault.contains(file.to_str().unwrap())
+        fault.contains(&error) && fault.contains(file.to_str().unwrap())
     });
-    proxy.await_reload("refused", refused);
+    proxy.await_reload("refused", rejected);
     good
 }
 
 #[test]
-fn a_fifo_or_a_directory_in_the_place_of_a_secret_is_a_fault_and_no_more() {
+fn a_fifo_or_a_directory_instead_of_a_secret_only_causes_an_error() {
     let mut proxy = Proxy::start();
     let secret = proxy.setup.directory.join(PAYMENTS.access_key_id);
     let put_back = |proxy: &Proxy, good: &[u8]| {
@@ -73,7 +73,7 @@ fn a_fifo_or_a_directory_in_the_place_of_a_secret_is_a_fault_and_no_more() {
 }
 
 #[test]
-fn a_fifo_in_the_place_of_the_configuration_is_a_fault_until_it_is_gone() {
+fn a_fifo_instead_of_the_configuration_is_reported_until_it_is_removed() {
     let mut proxy = Proxy::start();
     let config = proxy.setup.directory.join("config.toml");
     replaced(&proxy, &config, "a FIFO", fifo);
@@ -162,16 +162,18 @@ fn on_a_file_server(setup: &mut Setup) -> PathBuf {
 }
 
 #[test]
-fn a_file_server_that_does_not_answer_does_not_block_the_kill_switch() {
+fn a_file_server_that_does_not_answer_does_not_prevent_disabling_a_store() {
     let mut hangs = None;
     let mut proxy = Proxy::start_with(|setup| hangs = Some(on_a_file_server(setup)));
     let hangs = hangs.unwrap();
     fs::write(&hangs, "").unwrap();
     disable_payments(&mut proxy);
-    let refused = [("reason", "unreadable")];
-    proxy.await_metric("xks_certificate_reload_failures_total", &refused, |count| {
-        count >= 1.0
-    });
+    let unreadable = [("reason", "unreadable")];
+    proxy.await_metric(
+        "xks_certificate_reload_failures_total",
+        &unreadable,
+        |count| count >= 1.0,
+    );
     proxy.daemon.wait_for("that it does not answer", |line| {
         let fault = line["fault"].as_str().unwrap_or_default();
         fault.contains("the file system does not answer")
@@ -226,7 +228,7 @@ fn sighup_during_the_first_reading_is_not_lost() {
 }
 
 #[test]
-fn a_file_server_in_the_directory_of_policies_refuses_a_reload_and_blocks_none() {
+fn a_hanging_file_server_with_policies_fails_one_reload_and_blocks_none() {
     let mut hangs = None;
     let mut proxy = Proxy::start_with(|setup| {
         hangs = Some(on_a_file_server(setup));
@@ -236,14 +238,14 @@ fn a_file_server_in_the_directory_of_policies_refuses_a_reload_and_blocks_none()
         let table = format!("[policy]\nengine = \"cedar\"\npath = {policies:?}\n");
         setup.edit("[server]\n", &format!("{table}[server]\n"));
     });
-    let (hangs, refused) = (hangs.unwrap(), proxy.reloads("refused"));
+    let (hangs, rejected) = (hangs.unwrap(), proxy.reloads("refused"));
     fs::write(&hangs, "").unwrap();
     proxy.daemon.signal(Signal::HUP);
     proxy.daemon.wait_for("that it does not answer", |line| {
         let fault = line["fault"].as_str().unwrap_or_default();
         fault.contains("polic") && fault.contains("the file system does not answer")
     });
-    proxy.await_reload("refused", refused);
+    proxy.await_reload("refused", rejected);
     fs::remove_file(&hangs).unwrap();
     disable_payments(&mut proxy);
 }

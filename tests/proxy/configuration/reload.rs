@@ -209,18 +209,18 @@ fn new_connections_see_a_new_certificate_and_old_ones_live_on() {
 }
 
 #[test]
-fn client_certificates_can_be_asked_for_and_no_more() {
+fn client_certificates_can_be_required_and_then_disabled() {
     let mut proxy = Proxy::start();
     serves(&proxy);
     proxy.reconfigure(|setup| setup.require_client_certificates());
-    let refused = proxy.try_connect().and_then(|mut connection| {
+    let rejected = proxy.try_connect().and_then(|mut connection| {
         let body = encrypt_body(b"x").to_string();
         let request = proxy.caller(&PAYMENTS).request("encrypt", "orders", body);
         connection.send(&request.bytes())?;
         connection.try_response()
     });
     assert!(
-        !matches!(refused, Ok(Some(_))),
+        !matches!(rejected, Ok(Some(_))),
         "served without a certificate"
     );
     let labels = [("role", "client_ca")];
@@ -233,7 +233,7 @@ fn client_certificates_can_be_asked_for_and_no_more() {
         setup.edit("[server.tls.client_auth]\n", "");
     });
     serves(&proxy);
-    assert!(expiry(&proxy).is_none(), "there is no client CA any more");
+    assert!(expiry(&proxy).is_none(), "the client CA was removed");
 }
 
 #[test]
@@ -261,13 +261,13 @@ fn a_configuration_with_faults_changes_nothing_and_is_read_again_when_it_changes
         .daemon
         .wait_for("that nothing was changed", |line| line["faults"] == 1);
     assert!(proxy.changes().is_empty());
-    let refused = proxy.reloads("refused");
+    let rejected = proxy.reloads("refused");
     proxy.setup.write_private("config.toml", &good);
-    // Back to what is in force: read, found to be the same.
+    // The file matches the active configuration again: the proxy reads it and changes nothing.
     proxy.await_reload("unchanged", 0.0);
     assert_eq!(
         (successful(&proxy), proxy.reloads("refused")),
-        (Some(1.0), refused)
+        (Some(1.0), rejected)
     );
 }
 
@@ -276,10 +276,10 @@ fn files_that_are_gone_or_not_toml_change_nothing() {
     let proxy = Proxy::start();
     let config = proxy.setup.directory.join("config.toml");
     let good = fs::read_to_string(&config).unwrap();
-    let mut refused = 0.0;
-    let mut expect_refusal = |what: &str| {
-        proxy.await_reload("refused", refused);
-        refused = proxy.reloads("refused");
+    let mut rejected = 0.0;
+    let mut expect_rejection = |what: &str| {
+        proxy.await_reload("refused", rejected);
+        rejected = proxy.reloads("refused");
         proxy.daemon.wait_for(what, |line| {
             line["fault"]
                 .as_str()
@@ -288,25 +288,25 @@ fn files_that_are_gone_or_not_toml_change_nothing() {
         serves(&proxy);
     };
     fs::remove_file(&config).unwrap();
-    expect_refusal("cannot read");
+    expect_rejection("cannot read");
     fs::write(&config, &good[..good.find("[[key_store]]").unwrap()]).unwrap();
-    expect_refusal("key_store: is missing");
+    expect_rejection("key_store: is missing");
     fs::write(&config, [0xff, 0xfe, 0x00]).unwrap();
-    expect_refusal("invalid utf-8");
+    expect_rejection("invalid utf-8");
     let secret = proxy.setup.directory.join(PAYMENTS.access_key_id);
     fs::write(&config, &good).unwrap();
     proxy.await_reload("unchanged", 0.0);
     fs::write(&secret, "").unwrap();
-    expect_refusal("the secret is empty");
+    expect_rejection("the secret is empty");
     fs::remove_file(&secret).unwrap();
-    expect_refusal("cannot read");
+    expect_rejection("cannot read");
     write_private(&secret, PAYMENTS.secret);
     proxy.await_reload("unchanged", 1.0);
     serves(&proxy);
 }
 
 #[test]
-fn what_needs_a_restart_is_named_and_the_rest_is_applied() {
+fn changes_that_need_a_restart_are_named_and_the_rest_is_applied() {
     let mut proxy = Proxy::start();
     proxy.reconfigure(|setup| {
         setup.set("server", "listen", "[\"127.0.0.1:1\"]");
@@ -378,7 +378,7 @@ fn a_reload_during_a_drain_is_not_applied() {
     assert!(proxy.changes().is_empty(), "{:?}", proxy.changes());
 }
 
-/// Round trips on connections of their own until told to stop; every one must succeed.
+/// Encrypts and decrypts on new connections until `stop` is set. Every request must succeed. Returns the number of round trips.
 fn load(proxy: &Proxy, stop: &AtomicBool) -> usize {
     let payments = proxy.caller(&PAYMENTS);
     let mut done = 0;
@@ -386,10 +386,10 @@ fn load(proxy: &Proxy, stop: &AtomicBool) -> usize {
         let mut connection = proxy.connect();
         for _ in 0..4 {
             let body = encrypt_body(b"kept").to_string();
-            let sealed = connection
+            let encrypted = connection
                 .exchange(&payments.request("encrypt", "orders", body))
                 .ok();
-            let body = decrypt_body(&sealed).to_string();
+            let body = decrypt_body(&encrypted).to_string();
             let opened = connection
                 .exchange(&payments.request("decrypt", "orders", body))
                 .ok();
@@ -483,17 +483,19 @@ fn warnings_are_logged_at_the_start_and_at_every_reload() {
     };
     let zone = "region: \"us-east-1a\" is an availability zone";
     proxy.daemon.wait_for(zone, |line| is_warning(line, zone));
-    let told = |proxy: &Proxy| {
+    let warnings = |proxy: &Proxy| {
         let lines = proxy.daemon.log();
         let parsed = lines
             .iter()
             .filter_map(|line| serde_json::from_str(line).ok());
         parsed.filter(|line| is_warning(line, zone)).count()
     };
-    assert_eq!(told(&proxy), 1);
+    assert_eq!(warnings(&proxy), 1);
     proxy.daemon.signal(Signal::HUP);
     proxy.await_reload("unchanged", 0.0);
-    eventually("the warning again", || (told(&proxy) == 2).then_some(()));
+    eventually("the warning again", || {
+        (warnings(&proxy) == 2).then_some(())
+    });
     proxy.reconfigure(|setup| setup.edit("\"us-east-1a\"", "\"us-east-1\""));
-    assert_eq!(told(&proxy), 2);
+    assert_eq!(warnings(&proxy), 2);
 }

@@ -1,4 +1,4 @@
-//! Rotating credentials and keys while requests come: nobody is refused, nothing that was encrypted is lost.
+//! Rotation of credentials and keys under load: no request is rejected, and every ciphertext can still be decrypted.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -29,28 +29,28 @@ fn with_spare() -> Proxy {
     })
 }
 
-fn version_of(sealed: &Value) -> Vec<u8> {
-    bytes(sealed, "ciphertextMetadata")
+fn version_of(encrypted: &Value) -> Vec<u8> {
+    bytes(encrypted, "ciphertextMetadata")
 }
 
 #[test]
 fn every_version_decrypts_and_the_primary_encrypts() {
     let mut proxy = with_spare();
-    let of_one = proxy.caller(&PAYMENTS).encrypt("ledger", b"one");
+    let with_one = proxy.caller(&PAYMENTS).encrypt("ledger", b"one");
     proxy.reconfigure(|setup| setup.edit(ONE, &ledger(1)));
     let still_one = proxy.caller(&PAYMENTS).encrypt("ledger", b"still one");
     proxy.reconfigure(|setup| setup.edit("primary = 1", "primary = 2"));
     let payments = proxy.caller(&PAYMENTS);
-    let of_two = payments.encrypt("ledger", b"two");
+    let with_two = payments.encrypt("ledger", b"two");
     assert_eq!(version_of(&still_one), [1, 0, 0, 0, 1]);
-    assert_eq!(version_of(&of_two), [1, 0, 0, 0, 2]);
-    for (sealed, plaintext) in [
-        (&of_one, &b"one"[..]),
+    assert_eq!(version_of(&with_two), [1, 0, 0, 0, 2]);
+    for (encrypted, plaintext) in [
+        (&with_one, &b"one"[..]),
         (&still_one, b"still one"),
-        (&of_two, b"two"),
+        (&with_two, b"two"),
     ] {
         let opened = payments
-            .call("decrypt", "ledger", &decrypt_body(sealed))
+            .call("decrypt", "ledger", &decrypt_body(encrypted))
             .ok();
         assert_eq!(bytes(&opened, "plaintext"), plaintext);
     }
@@ -59,10 +59,10 @@ fn every_version_decrypts_and_the_primary_encrypts() {
         "ciphertextDataIntegrityValueAlgorithm",
         "SHA_256",
     );
-    let sealed = payments.call("encrypt", "ledger", &body).ok();
+    let encrypted = payments.call("encrypt", "ledger", &body).ok();
     assert_eq!(
-        sealed["ciphertextDataIntegrityValue"],
-        integrity_value(b"", &sealed)
+        encrypted["ciphertextDataIntegrityValue"],
+        integrity_value(b"", &encrypted)
     );
     let count = |version| {
         let labels = [
@@ -107,7 +107,7 @@ fn a_version_is_bound_to_its_ciphertext() {
 #[test]
 fn metadata_is_of_the_primary_version() {
     let mut proxy = with_spare();
-    // Version 2 of this key is one that KMS would refuse.
+    // KMS would reject version 2 of this key.
     let weak = ledger(1).replace("\"spare\"", "\"encrypt-only\"");
     proxy.reconfigure(|setup| {
         setup.edit("[[key_store.key]]\nid = \"encrypt-only\"\n", "");
@@ -131,27 +131,27 @@ struct Load<'a> {
 }
 
 impl Load<'_> {
-    /// Encrypts and decrypts until told to stop; every request must succeed. Gives everything that was encrypted.
+    /// Encrypts and decrypts until `stop` is set. Every request must succeed. Returns all responses to `encrypt`.
     fn run(&self, caller: &Caller<'_>) -> Vec<Value> {
         let (mut connection, mut all) = (caller.proxy.connect(), Vec::new());
         while !self.stop.load(Ordering::Relaxed) {
             let body = encrypt_body(b"kept").to_string();
-            let sealed = connection
+            let encrypted = connection
                 .exchange(&caller.request("encrypt", "ledger", body))
                 .ok();
-            let body = decrypt_body(&sealed).to_string();
+            let body = decrypt_body(&encrypted).to_string();
             let opened = connection
                 .exchange(&caller.request("decrypt", "ledger", body))
                 .ok();
             assert_eq!(bytes(&opened, "plaintext"), b"kept");
-            all.push(sealed);
+            all.push(encrypted);
             self.done.fetch_add(1, Ordering::Relaxed);
         }
         all
     }
 
-    /// Waits until some more have been done.
-    fn go_on(&self) {
+    /// Waits for more than 30 further round trips.
+    fn await_more(&self) {
         let before = self.done.load(Ordering::Relaxed);
         eventually("more requests", || {
             (self.done.load(Ordering::Relaxed) > before + 30).then_some(())
@@ -177,10 +177,10 @@ fn a_key_is_rotated_under_load() {
         let threads: Vec<_> = (0..3)
             .map(|_| scope.spawn(|| load.run(&proxy.caller(&PAYMENTS))))
             .collect();
-        load.go_on();
+        load.await_more();
         for text in &texts {
             proxy.reconfigure_by(text);
-            load.go_on();
+            load.await_more();
         }
         stop.store(true, Ordering::Relaxed);
         threads
@@ -191,9 +191,9 @@ fn a_key_is_rotated_under_load() {
     let versions: HashSet<_> = all.iter().map(version_of).collect();
     assert_eq!(versions.len(), 2, "both versions have encrypted");
     let payments = proxy.caller(&PAYMENTS);
-    for sealed in all.iter().step_by(all.len() / 40 + 1) {
+    for encrypted in all.iter().step_by(all.len() / 40 + 1) {
         payments
-            .call("decrypt", "ledger", &decrypt_body(sealed))
+            .call("decrypt", "ledger", &decrypt_body(encrypted))
             .ok();
     }
 }
@@ -232,7 +232,7 @@ fn a_credential_is_rotated_under_load() {
     thread::scope(|scope| {
         let _stops = stops.each_ref().map(Stop);
         let with_old = scope.spawn(|| old.run(&proxy.caller(&PAYMENTS)));
-        old.go_on();
+        old.await_more();
         assert!(used(PAYMENTS.access_key_id) > Some(0.0));
         proxy.reconfigure_by(&both);
         assert_eq!(
@@ -241,12 +241,12 @@ fn a_credential_is_rotated_under_load() {
             "known, not used yet"
         );
         let with_new = scope.spawn(|| new.run(&proxy.caller(&PAYMENTS_NEXT)));
-        new.go_on();
+        new.await_more();
         stops[0].store(true, Ordering::Relaxed);
         with_old.join().unwrap();
         assert!(used(PAYMENTS_NEXT.access_key_id) > Some(0.0));
         proxy.reconfigure_by(&only_new);
-        new.go_on();
+        new.await_more();
         stops[1].store(true, Ordering::Relaxed);
         with_new.join().unwrap();
     });

@@ -60,14 +60,14 @@ const SCOPES: [Scope; 3] = [Scope::Once, Scope::ThisKey, Scope::AllKeys];
 struct Outcome {
     /// `ok`, or the name of the exception without `Exception`.
     answer: String,
-    /// Whether the HSM was closed and reopened.
+    /// True if the HSM was closed and reopened.
     is_reopened: bool,
-    /// Whether the next request for a different key succeeded.
+    /// True if the next request for a different key succeeded.
     others_work: bool,
 }
 
 impl Outcome {
-    /// Whether the attribution is right: the HSM only if all keys fail, the ciphertext only if the HSM works with the key.
+    /// Returns whether the attribution is right: the HSM only if all keys fail, the ciphertext only if the HSM works with the key.
     fn is_right(&self, code: u64, ask: Ask, scope: Scope) -> bool {
         let answer = match (scope, ask) {
             (Scope::Once, Ask::Encrypt | Ask::DecryptGood) => "ok",
@@ -106,8 +106,8 @@ struct Row {
 impl Row {
     /// The text of all results in one scope.
     fn texts(&self, scope: Scope) -> String {
-        let of_scope = self.cells.iter().filter(|cell| cell.scope == scope);
-        let texts: Vec<String> = of_scope.map(|cell| cell.outcome.text()).collect();
+        let cells = self.cells.iter().filter(|cell| cell.scope == scope);
+        let texts: Vec<String> = cells.map(|cell| cell.outcome.text()).collect();
         texts.join(" ")
     }
 
@@ -157,14 +157,14 @@ impl Worker {
     /// Tests one row of the table, with the key of this number.
     fn row(&mut self, number: usize, code: u64, name: &'static str) -> Row {
         let key = key(number);
-        let of_key = decrypt_body(&self.proxy.caller(&PAYMENTS).encrypt(&key, b"x"));
-        let of_orders = self.good.clone();
+        let key_body = decrypt_body(&self.proxy.caller(&PAYMENTS).encrypt(&key, b"x"));
+        let orders_body = self.good.clone();
         let mut cells = Vec::new();
         for scope in SCOPES {
             for ask in ASKS {
                 let (key, good) = match scope {
-                    Scope::ThisKey => (key.as_str(), &of_key),
-                    Scope::Once | Scope::AllKeys => ("orders", &of_orders),
+                    Scope::ThisKey => (key.as_str(), &key_body),
+                    Scope::Once | Scope::AllKeys => ("orders", &orders_body),
                 };
                 let outcome = self.outcome(key, good, code, ask, scope);
                 cells.push(Cell {
@@ -246,7 +246,7 @@ fn answer(proxy: &Proxy, key: &str, ask: Ask, good: &Value) -> String {
     name.trim_end_matches("Exception").to_owned()
 }
 
-/// Whether the same operation works with a key that no row uses.
+/// Returns whether the same operation works with a key that no row uses.
 fn answer_of_others(proxy: &Proxy, ask: Ask, good: &Value) -> bool {
     let ask = match ask {
         Ask::Encrypt => Ask::Encrypt,

@@ -167,7 +167,7 @@ fn an_hsm_that_opens_slowly_gets_its_new_settings() {
 #[test]
 fn old_settings_stay_active_if_the_hsm_cannot_be_opened_with_new_ones() {
     let mut proxy = Proxy::start();
-    let refused = |proxy: &Proxy| {
+    let failed_change = |proxy: &Proxy| {
         proxy.daemon.wait_for("that the old settings stay", |line| {
             let message = line["message"].as_str().unwrap_or_default();
             message.contains("the old ones stay active")
@@ -175,7 +175,7 @@ fn old_settings_stay_active_if_the_hsm_cannot_be_opened_with_new_ones() {
     };
     let token = "{ label = \"no-such-token\" }";
     proxy.reconfigure(|setup| setup.set("hsm", "token", token));
-    let line = refused(&proxy);
+    let line = failed_change(&proxy);
     assert!(
         line["reason"].as_str().unwrap().contains("no-such-token"),
         "{line}"
@@ -233,7 +233,7 @@ fn a_wrong_pin_in_new_settings_is_tried_once() {
     let wrong = proxy.setup.write_private("wrong-pin", "000000");
     let before = control.calls(Function::Login);
     proxy.reconfigure(|setup| setup.set("hsm", "pin", &format!("{{ file = {wrong:?} }}")));
-    proxy.daemon.wait_for("that the PIN is refused", |line| {
+    proxy.daemon.wait_for("that the PIN is rejected", |line| {
         let reason = line["reason"].as_str().unwrap_or_default();
         reason.contains("rejected the PIN")
     });
@@ -255,7 +255,7 @@ fn a_wrong_pin_in_new_settings_is_tried_once() {
 #[test]
 fn a_wrong_pin_is_corrected_without_a_restart() {
     let proxy = Proxy::launch(|setup| fs::write(setup.token.pin_file(), "000000").unwrap());
-    proxy.daemon.wait_for("that the PIN is refused", |line| {
+    proxy.daemon.wait_for("that the PIN is rejected", |line| {
         let error = line["error"].as_str().unwrap_or_default();
         error.contains("rejected the PIN") && error.contains("until the configuration changes")
     });

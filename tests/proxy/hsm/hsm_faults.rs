@@ -163,7 +163,7 @@ fn made_up() -> serde_json::Value {
 }
 
 #[track_caller]
-fn assert_usage_refused(
+fn assert_usage_rejected(
     payments: &Caller<'_>,
     operation: &str,
     key: &str,
@@ -179,8 +179,8 @@ fn an_encrypt_only_key_encrypts_without_cdiv_only() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let encrypted = payments.encrypt("encrypt-only", b"x");
-    assert_usage_refused(&payments, "encrypt", "encrypt-only", &encrypt_with_cdiv());
-    assert_usage_refused(
+    assert_usage_rejected(&payments, "encrypt", "encrypt-only", &encrypt_with_cdiv());
+    assert_usage_rejected(
         &payments,
         "decrypt",
         "encrypt-only",
@@ -192,8 +192,8 @@ fn an_encrypt_only_key_encrypts_without_cdiv_only() {
 fn a_decrypt_only_key_decrypts_only() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
-    assert_usage_refused(&payments, "encrypt", "decrypt-only", &encrypt_body(b"x"));
-    assert_usage_refused(&payments, "encrypt", "decrypt-only", &encrypt_with_cdiv());
+    assert_usage_rejected(&payments, "encrypt", "decrypt-only", &encrypt_body(b"x"));
+    assert_usage_rejected(&payments, "encrypt", "decrypt-only", &encrypt_with_cdiv());
     let decrypt = payments.call("decrypt", "decrypt-only", &made_up());
     decrypt.assert_error(400, "InvalidCiphertextException");
 }
@@ -203,9 +203,9 @@ fn a_key_for_neither_and_keys_that_are_not_aes_256_do_nothing() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     for key in ["neither", "aes128", "aes192"] {
-        assert_usage_refused(&payments, "encrypt", key, &encrypt_body(b"x"));
-        assert_usage_refused(&payments, "encrypt", key, &encrypt_with_cdiv());
-        assert_usage_refused(&payments, "decrypt", key, &made_up());
+        assert_usage_rejected(&payments, "encrypt", key, &encrypt_body(b"x"));
+        assert_usage_rejected(&payments, "encrypt", key, &encrypt_with_cdiv());
+        assert_usage_rejected(&payments, "decrypt", key, &made_up());
     }
 }
 

@@ -183,8 +183,8 @@ fn recovery_in_place_fails_no_request() {
         happen(&control);
         // The first request causes the recovery, and the second one uses its result.
         for _ in 0..2 {
-            let sealed = payments.encrypt("orders", b"x");
-            let decrypt = decrypt_body(&sealed);
+            let encrypted = payments.encrypt("orders", b"x");
+            let decrypt = decrypt_body(&encrypted);
             payments.call("decrypt", "orders", &decrypt).ok();
         }
         let opened = proxy.metric("xks_hsm_open_attempts_total", &[("hsm", "hsm-a")]);

@@ -19,10 +19,10 @@ fn load(proxy: &Proxy, stop: &AtomicBool) -> usize {
     let mut done = 0;
     while !stop.load(Ordering::Relaxed) {
         let body = encrypt_body(b"kept").to_string();
-        let sealed = connection
+        let encrypted = connection
             .exchange(&payments.request("encrypt", "orders", body))
             .ok();
-        let body = decrypt_body(&sealed).to_string();
+        let body = decrypt_body(&encrypted).to_string();
         let opened = connection
             .exchange(&payments.request("decrypt", "orders", body))
             .ok();

@@ -171,10 +171,10 @@ fn another_hsm_serves_instead() {
     let payments = proxy.caller(&PAYMENTS);
     a.lie(Lie::Plaintext, FOREVER);
     for _ in 0..20 {
-        let sealed = payments.call("encrypt", "orders", &body()).ok();
-        assert_ne!(bytes(&sealed, "ciphertext"), PLAINTEXT);
+        let encrypted = payments.call("encrypt", "orders", &body()).ok();
+        assert_ne!(bytes(&encrypted, "ciphertext"), PLAINTEXT);
         let opened = payments
-            .call("decrypt", "orders", &decrypt_body(&sealed))
+            .call("decrypt", "orders", &decrypt_body(&encrypted))
             .ok();
         assert_eq!(bytes(&opened, "plaintext"), PLAINTEXT);
         b.set_delay(Function::Encrypt, 5_000);
@@ -218,9 +218,9 @@ fn a_cdiv_is_one_job_of_two_calls() {
         count.unwrap_or_default()
     };
     let before = (calls(&device), jobs("encrypt"), jobs("decrypt"));
-    let sealed = payments.call("encrypt", "orders", &body_with_cdiv()).ok();
-    let expected = integrity_value(b"", &sealed);
-    assert_eq!(sealed["ciphertextDataIntegrityValue"], expected);
+    let encrypted = payments.call("encrypt", "orders", &body_with_cdiv()).ok();
+    let expected = integrity_value(b"", &encrypted);
+    assert_eq!(encrypted["ciphertextDataIntegrityValue"], expected);
     let ((encryptions, decryptions), encrypt_jobs, decrypt_jobs) = before;
     assert_eq!(calls(&device), (encryptions + 1, decryptions + 1));
     assert_eq!(jobs("encrypt"), encrypt_jobs + 1.0);
@@ -236,17 +236,17 @@ fn an_encryption_is_repeated_if_its_ciphertext_does_not_decrypt() {
         device.lie(lie, 1);
         let (before, _) = calls(&device);
         let body = body_with_cdiv();
-        let sealed = payments.call("encrypt", "orders", &body).ok();
+        let encrypted = payments.call("encrypt", "orders", &body).ok();
         // After a failed decryption, a known-good ciphertext of the same key is made and decrypted.
-        let of_attribution = u64::from(lie == Lie::WrongCiphertext);
+        let attribution_calls = u64::from(lie == Lie::WrongCiphertext);
         let made = calls(&device).0 - before;
         assert_eq!(
             made,
-            2 + of_attribution,
+            2 + attribution_calls,
             "the first ciphertext was discarded"
         );
         let opened = payments
-            .call("decrypt", "orders", &decrypt_body(&sealed))
+            .call("decrypt", "orders", &decrypt_body(&encrypted))
             .ok();
         assert_eq!(bytes(&opened, "plaintext"), PLAINTEXT);
         assert!(
@@ -287,11 +287,11 @@ fn with_verify_encryptions_every_ciphertext_is_verified() {
         payments.encrypt("orders", PLAINTEXT);
         device.lie(Lie::WrongCiphertext, 1);
         let (before, _) = calls(&device);
-        let sealed = payments.call("encrypt", "orders", &body()).ok();
-        assert_eq!(sealed["ciphertextDataIntegrityValue"], Value::Null);
+        let encrypted = payments.call("encrypt", "orders", &body()).ok();
+        assert_eq!(encrypted["ciphertextDataIntegrityValue"], Value::Null);
         // One more call for the attribution of the error, and one for the returned ciphertext.
         assert_eq!(calls(&device).0 - before, 1 + 2 * u64::from(verifies));
-        let response = payments.call("decrypt", "orders", &decrypt_body(&sealed));
+        let response = payments.call("decrypt", "orders", &decrypt_body(&encrypted));
         assert_eq!(response.status == 200, verifies, "{response:?}");
         let usage = payments.call("encrypt", "encrypt-only", &body());
         match verifies {

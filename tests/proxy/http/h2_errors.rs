@@ -7,7 +7,7 @@ use crate::harness::{PAYMENTS, Proxy};
 
 const EVENTS: usize = 1_000;
 
-/// The limit of log lines for a thousand events of one kind. With a line per event or per connection there would be more.
+/// The limit of log lines for a thousand events of the same type. One line per event or per connection would exceed it.
 const MOST_LINES: usize = 40;
 
 /// Opens connections one after the other, and sends these bytes on each of them.

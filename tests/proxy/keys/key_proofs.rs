@@ -56,16 +56,16 @@ fn a_key_without_aes_gcm_is_rejected_and_other_keys_are_not_affected() {
     let code = "CKR_MECHANISM_INVALID (0x70) in C_EncryptInit";
     assert!(reason.contains(code), "{reason}");
     let payments = proxy.caller(&PAYMENTS);
-    let sealed = payments.encrypt("orders", b"good");
+    let encrypted = payments.encrypt("orders", b"good");
     for _ in 0..20 {
         for (operation, body) in [
             ("encrypt", encrypt_body(b"x")),
-            ("decrypt", decrypt_body(&sealed)),
+            ("decrypt", decrypt_body(&encrypted)),
         ] {
             let answer = payments.call(operation, "absent", &body);
             answer.assert_error(400, "InvalidKeyUsageException");
         }
-        let opened = payments.call("decrypt", "orders", &decrypt_body(&sealed));
+        let opened = payments.call("decrypt", "orders", &decrypt_body(&encrypted));
         assert_eq!(bytes(&opened.ok(), "plaintext"), b"good");
     }
     let described = payments.call("metadata", "absent", &plain_body("metadata"));
@@ -146,13 +146,13 @@ fn a_second_key_of_a_name_is_reported_and_the_first_one_stays_in_use() {
     await_gauge(&proxy, "xks_key_store_keys_missing", MISSING);
     line_of(&proxy, "several keys have this name; keep one", "ambiguous");
     let payments = proxy.caller(&PAYMENTS);
-    let sealed = payments.encrypt("orders", b"kept");
+    let encrypted = payments.encrypt("orders", b"kept");
     let second = ["--label", "orders", "--duplicate"];
     proxy.setup.token.tool("key", &second);
     await_gauge(&proxy, "xks_key_store_keys_missing", MISSING + 1.0);
     let line = line_of(&proxy, "several keys have this name; keep one", "orders");
     assert_eq!(line["level"], "WARN");
-    let opened = payments.call("decrypt", "orders", &decrypt_body(&sealed));
+    let opened = payments.call("decrypt", "orders", &decrypt_body(&encrypted));
     assert_eq!(bytes(&opened.ok(), "plaintext"), b"kept");
     let other = payments.encrypt("orders", b"other");
     let opened = payments.call("decrypt", "orders", &decrypt_body(&other));
@@ -165,8 +165,8 @@ fn a_second_key_of_a_name_is_reported_and_the_first_one_stays_in_use() {
     proxy.await_metric("xks_hsm_usable", &[("hsm", "hsm-a")], |usable| {
         usable == 1.0
     });
-    let refused = payments.call("encrypt", "orders", &encrypt_body(b"x"));
-    refused.assert_error(400, "InvalidStateException");
+    let rejected = payments.call("encrypt", "orders", &encrypt_body(b"x"));
+    rejected.assert_error(400, "InvalidStateException");
 }
 
 #[test]

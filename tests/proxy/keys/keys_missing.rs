@@ -46,8 +46,8 @@ fn requests_for_a_missing_key_are_served_with_one_warning() {
         payments.call("encrypt", "orders", &encrypt_body(b"x")).ok();
     }
     // The proxy does not choose the HSM without the key first again, although that one responds faster.
-    let second_tries = [("why", "key_absent"), ("hsm", "hsm-a")];
-    let tries = proxy.metric("xks_hsm_second_tries_total", &second_tries);
+    let labels = [("why", "key_absent"), ("hsm", "hsm-a")];
+    let tries = proxy.metric("xks_hsm_second_tries_total", &labels);
     assert!(tries.is_some_and(|tries| tries <= 5.0), "{tries:?}");
     let warnings = || {
         let log = proxy.daemon.log();

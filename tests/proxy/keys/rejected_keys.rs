@@ -35,9 +35,9 @@ fn encrypt(proxy: &Proxy, key: &str) -> (u16, Value) {
 
 /// The number of times that an HSM stopped serving.
 fn closings(proxy: &Proxy) -> f64 {
-    let of = |to| proxy.metric("xks_hsm_transitions_total", &[("to", to)]);
+    let transitions = |to| proxy.metric("xks_hsm_transitions_total", &[("to", to)]);
     // The first start is also a transition to `probing`.
-    of("probing").unwrap_or_default() + of("failed").unwrap_or_default()
+    transitions("probing").unwrap_or_default() + transitions("failed").unwrap_or_default()
 }
 
 fn failures(proxy: &Proxy, code: &str) -> f64 {

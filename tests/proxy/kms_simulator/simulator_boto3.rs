@@ -291,7 +291,7 @@ fn a_simulator_without_credentials_warns() {
     let system = System::start(|options, _| options);
     let daemon = &system.simulator.daemon;
     daemon.wait_for("credentials", |line| {
-        let what = line["what"].as_str().unwrap_or_default();
-        line["event"] == "warning" && what.contains("credentials")
+        let warning = line["what"].as_str().unwrap_or_default();
+        line["event"] == "warning" && warning.contains("credentials")
     });
 }

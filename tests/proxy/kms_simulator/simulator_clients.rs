@@ -82,8 +82,8 @@ impl Sops<'_> {
     #[track_caller]
     fn rejected(&self, exception: &str, arguments: &[&str]) {
         let ran = self.run(arguments);
-        let said = ran.stderr.contains(exception);
-        assert!(ran.code != Some(0) && said, "{arguments:?}: {ran}");
+        let is_named = ran.stderr.contains(exception);
+        assert!(ran.code != Some(0) && is_named, "{arguments:?}: {ran}");
     }
 }
 

@@ -117,12 +117,12 @@ fn identity_policies_conditions_and_grants() {
     }
     system.judge("principals.py", &[], &facts);
     // The proxy receives the role of a session, not the session.
-    let of_session =
+    let is_session_request =
         |line: &Value| line["aws_principal_arn"] == format!("arn:aws:iam::{ACCOUNT}:role/path/app");
     system
         .proxy
         .daemon
-        .wait_for("a request of the session", of_session);
+        .wait_for("a request of the session", is_session_request);
 }
 
 /// Starts a simulator that must reject these files, and returns its exit code and its output.

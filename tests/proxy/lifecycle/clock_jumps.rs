@@ -41,15 +41,17 @@ fn kms(proxy: &Proxy, minutes: i64) -> Caller<'_> {
 #[track_caller]
 fn assert_serves(proxy: &Proxy, minutes: i64) {
     let kms = kms(proxy, minutes);
-    let sealed = kms.encrypt("orders", b"kept");
-    let opened = kms.call("decrypt", "orders", &decrypt_body(&sealed)).ok();
+    let encrypted = kms.encrypt("orders", b"kept");
+    let opened = kms
+        .call("decrypt", "orders", &decrypt_body(&encrypted))
+        .ok();
     assert_eq!(bytes(&opened, "plaintext"), b"kept");
     let health = kms.health();
     assert_eq!(health["ekmFleetDetails"][0]["healthStatus"], "ACTIVE");
 }
 
 #[track_caller]
-fn assert_refused(proxy: &Proxy, minutes: i64) {
+fn assert_rejected(proxy: &Proxy, minutes: i64) {
     let stale = kms(proxy, minutes).call("encrypt", "orders", &encrypt_body(b"x"));
     stale.assert_error(401, "AuthenticationFailedException");
 }
@@ -75,7 +77,7 @@ fn after_a_jump_fresh_signatures_are_served_at_once_and_stale_ones_are_not() {
     let mut before = 0;
     for now in JUMPS {
         clock.set(now);
-        assert_refused(&proxy, before);
+        assert_rejected(&proxy, before);
         assert_serves(&proxy, now);
         let body = encrypt_body(b"x").to_string();
         let request = kms(&proxy, now).request("encrypt", "orders", body);

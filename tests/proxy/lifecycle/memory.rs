@@ -89,9 +89,9 @@ fn no_plaintext_is_left_after_a_connection_has_closed() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let plaintext = plaintext(1);
-    let sealed = payments.encrypt("orders", &plaintext);
+    let encrypted = payments.encrypt("orders", &plaintext);
     await_wiped(&proxy, "Encrypt", &plaintext);
-    let opened = payments.call("decrypt", "orders", &decrypt_body(&sealed));
+    let opened = payments.call("decrypt", "orders", &decrypt_body(&encrypted));
     assert_eq!(bytes(&opened.ok(), "plaintext"), plaintext);
     await_wiped(&proxy, "Decrypt", &plaintext);
 }
@@ -106,8 +106,8 @@ fn no_plaintext_is_left_after_an_http2_connection_has_closed() {
     let plaintext = plaintext(2);
     let connection = Http2::open(&proxy);
     let body = encrypt_body(&plaintext).to_string();
-    let sealed = connection.exchange(&payments.request("encrypt", "orders", body));
-    let body = decrypt_body(&sealed.unwrap().ok()).to_string();
+    let encrypted = connection.exchange(&payments.request("encrypt", "orders", body));
+    let body = decrypt_body(&encrypted.unwrap().ok()).to_string();
     let opened = connection.exchange(&payments.request("decrypt", "orders", body));
     assert_eq!(bytes(&opened.unwrap().ok(), "plaintext"), plaintext);
     drop(connection);

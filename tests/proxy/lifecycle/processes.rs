@@ -69,8 +69,8 @@ fn descriptors_of_the_service_manager_do_not_reach_the_front() {
         "the launcher inherits them from the shell"
     );
     assert_eq!(leaked(proxy.daemon.front()), 0);
-    let of_front = descriptors(proxy.daemon.front());
-    assert_eq!(of_front[0], (0, "/dev/null".to_owned()));
+    let inherited = descriptors(proxy.daemon.front());
+    assert_eq!(inherited[0], (0, "/dev/null".to_owned()));
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
 }
 

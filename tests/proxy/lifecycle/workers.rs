@@ -15,11 +15,11 @@ use crate::harness::process::{arguments, children, runs};
 
 /// The running workers of an HSM.
 fn workers_of(launcher: u32, hsm: &str) -> Vec<u32> {
-    let of_hsm = |process: &u32| {
+    let is_worker = |process: &u32| {
         let words = arguments(*process);
         words.get(1).is_some_and(|word| word == "worker") && words.contains(&format!("--hsm={hsm}"))
     };
-    children(launcher).into_iter().filter(of_hsm).collect()
+    children(launcher).into_iter().filter(is_worker).collect()
 }
 
 /// Waits until an HSM has exactly one worker, and returns it.

@@ -71,13 +71,13 @@ fn exported(stream: TcpStream) -> Vec<Value> {
         .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
         .unwrap();
     let message: Value = serde_json::from_slice(&body).unwrap();
-    let of_resource = &message["resourceSpans"][0];
-    let service = &of_resource["resource"]["attributes"][0];
+    let resource_spans = &message["resourceSpans"][0];
+    let service = &resource_spans["resource"]["attributes"][0];
     assert_eq!(
         *service,
         json!({ "key": "service.name", "value": { "stringValue": "xks-proxy" } })
     );
-    let spans = of_resource["scopeSpans"][0]["spans"].as_array();
+    let spans = resource_spans["scopeSpans"][0]["spans"].as_array();
     spans.unwrap().clone()
 }
 

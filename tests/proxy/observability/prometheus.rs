@@ -39,7 +39,7 @@ struct Load {
     is_over: AtomicBool,
     is_skewed: AtomicBool,
     uses_both: AtomicBool,
-    /// Whether requests use a key that does not support the operations of KMS.
+    /// True if requests use a key that does not support the operations of KMS.
     misuses: AtomicBool,
 }
 
@@ -157,6 +157,7 @@ fn every_alert_fires_and_clears() {
     let mut clock = None;
     let (mut proxy, a, b) = two_faulty(|setup| {
         let checkpoint = "checkpoint = { lines = 5, interval = \"1s\", seal_timeout = \"200ms\" }";
+        // plain-english: quotation of a value in the configuration
         setup.audit_on_a_disk(16 << 10, &format!("on_failure = \"refuse\"\n{checkpoint}"));
         switch = setup.slow_disk();
         setup.set("server.limits", "max_body", "\"16MiB\"");
@@ -200,7 +201,7 @@ fn every_alert_fires_and_clears() {
     });
     replace_process(&mut proxy, &prometheus);
     for alert in server::alerts() {
-        let is_provoked = is_of_balancers(&alert) || prometheus.has_fired(&alert);
+        let is_provoked = is_balancer_alert(&alert) || prometheus.has_fired(&alert);
         assert!(is_provoked, "{alert} was never provoked");
     }
 }
@@ -226,10 +227,10 @@ fn deny_metadata(setup: &mut Setup) {
 }
 
 /// The alerts of [`alerts_about_load_balancers_fire_and_clear`].
-const OF_BALANCERS: [&str; 2] = ["XksProxyProtocolFailing", "XksVpcEndpointRefused"];
+const BALANCER_ALERTS: [&str; 2] = ["XksProxyProtocolFailing", "XksVpcEndpointRefused"];
 
-fn is_of_balancers(alert: &str) -> bool {
-    OF_BALANCERS.contains(&alert)
+fn is_balancer_alert(alert: &str) -> bool {
+    BALANCER_ALERTS.contains(&alert)
 }
 
 #[test]
@@ -243,7 +244,7 @@ fn alerts_about_load_balancers_fire_and_clear() {
         );
     });
     let prometheus = Prometheus::start(&proxy);
-    let [failing, rejected] = OF_BALANCERS;
+    let [failing, rejected] = BALANCER_ALERTS;
     eventually("connections without a balancer", || {
         assert!(proxy.try_connect().is_err(), "no trusted source");
         prometheus.has_fired(failing).then_some(())
@@ -260,7 +261,7 @@ fn alerts_about_load_balancers_fire_and_clear() {
     });
     balancer.say(Some(ENDPOINT), None);
     assert_eq!(ask(), 200);
-    prometheus.await_quiet(&OF_BALANCERS);
+    prometheus.await_quiet(&BALANCER_ALERTS);
 }
 
 impl Scene<'_> {

@@ -127,13 +127,13 @@ fn calls(proxy: &Proxy, trail: &Trail, devices: &[Control]) -> [u64; 3] {
     let seals = counter("xks_audit_checkpoints_total", &[("outcome", "sealed")]);
     // Each health check encrypts once and decrypts once. Checks at the start of a worker are counted separately.
     let checks = counter("xks_hsm_health_checks_total", &[("outcome", "ok")]);
-    let of_device =
+    let device_calls =
         |device: &Control| device.calls(Function::Encrypt) + device.calls(Function::Decrypt);
-    let of_request = |line: &Value| line["hsm_calls"].as_u64().unwrap();
+    let request_calls = |line: &Value| line["hsm_calls"].as_u64().unwrap();
     [
-        trail.of_kind("request").iter().map(of_request).sum(),
+        trail.of_kind("request").iter().map(request_calls).sum(),
         counter("xks_hsm_calls_total", &[]) - seals,
-        devices.iter().map(of_device).sum::<u64>() - seals - 2 * checks,
+        devices.iter().map(device_calls).sum::<u64>() - seals - 2 * checks,
     ]
 }
 
@@ -184,13 +184,13 @@ fn every_verified_request_and_its_hsm_calls_are_recorded_once() {
         gone > records.verified / 4.0,
         "few clients disconnected: {gone}"
     );
-    let of_requests = eventually("counts of calls that agree", || {
-        let [of_requests, of_module, of_devices] = calls(&proxy, &trail, &devices);
-        eprintln!("{of_requests} {of_module} {of_devices} - {before}");
-        (of_requests == of_module && of_requests == of_devices - before).then_some(of_requests)
+    let in_records = eventually("counts of calls that agree", || {
+        let [in_records, in_metric, in_devices] = calls(&proxy, &trail, &devices);
+        eprintln!("{in_records} {in_metric} {in_devices} - {before}");
+        (in_records == in_metric && in_records == in_devices - before).then_some(in_records)
     });
     assert!(
-        of_requests as f64 > records.verified,
+        in_records as f64 > records.verified,
         "nothing was verified, hedged or repeated"
     );
     assert_no_line_twice(&trail);

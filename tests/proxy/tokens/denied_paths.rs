@@ -58,7 +58,7 @@ fn a_failed_key_creation_shows_the_token_directory() {
     run(&setup, &["key", "create", "--label", "new-one"]).expect(0, &["new-one"]);
 }
 
-/// The sandbox is not mentioned if the PIN is the cause, or if there is no sandbox.
+/// The error does not mention the sandbox if the PIN is the cause, or if the sandbox is disabled.
 #[test]
 fn other_errors_do_not_mention_the_sandbox() {
     let directory = tempfile::tempdir().unwrap();

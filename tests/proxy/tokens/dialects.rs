@@ -41,17 +41,17 @@ fn assert_serves_normally(payments: &Caller<'_>, iv_length: usize) {
             base64(b"aad"),
         );
         let body = set(&body, "ciphertextDataIntegrityValueAlgorithm", "SHA_256");
-        let sealed = payments.call("encrypt", "orders", &body).ok();
-        let iv = bytes(&sealed, "initializationVector");
+        let encrypted = payments.call("encrypt", "orders", &body).ok();
+        let iv = bytes(&encrypted, "initializationVector");
         assert_eq!(iv.len(), iv_length);
         assert!(
             iv.iter().any(|byte| *byte != 0) && ivs.insert(iv),
             "an IV is zero or was used twice"
         );
-        assert_eq!(bytes(&sealed, "ciphertext").len(), length);
-        assert_eq!(bytes(&sealed, "authenticationTag").len(), 16);
+        assert_eq!(bytes(&encrypted, "ciphertext").len(), length);
+        assert_eq!(bytes(&encrypted, "authenticationTag").len(), 16);
         let opened = set(
-            &decrypt_body(&sealed),
+            &decrypt_body(&encrypted),
             "additionalAuthenticatedData",
             base64(b"aad"),
         );
@@ -113,9 +113,11 @@ fn the_message_interface_is_used_if_configured() {
         assert_eq!(profile_of(&proxy), "message");
         assert_serves_normally(&proxy.caller(&PAYMENTS), 12);
     } else {
-        proxy.daemon.wait_for("that there is none", |line| {
-            line["message"] == "the HSM cannot be opened"
-        });
+        proxy
+            .daemon
+            .wait_for("that the HSM cannot be opened", |line| {
+                line["message"] == "the HSM cannot be opened"
+            });
     }
 }
 
@@ -125,14 +127,14 @@ fn ciphertexts_are_still_decrypted_after_a_change_of_the_profile() {
     let (proxy, control) = speaking(Dialect::IvWrittenBack, "auto");
     profile_of(&proxy);
     let payments = proxy.caller(&PAYMENTS);
-    let sealed = payments.encrypt("orders", b"kept");
+    let encrypted = payments.encrypt("orders", b"kept");
     control.set_dialect(Dialect::IvAppended);
     control.set_removed(true);
     proxy.await_metric("xks_hsm_usable", &[("hsm", "hsm-a")], |usable| {
         usable == 0.0
     });
     control.set_removed(false);
-    await_service(&payments, &decrypt_body(&sealed));
+    await_service(&payments, &decrypt_body(&encrypted));
     // The device serves before the line is written.
     proxy
         .daemon

@@ -167,7 +167,7 @@ fn impaired_by(health_key: &str) {
     });
     let line = proxy
         .daemon
-        .wait_for("what is wrong with the health key", |line| {
+        .wait_for("the reason why the health cannot be checked", |line| {
             line["message"] == "the HSM serves, but its health cannot be checked"
         });
     let reason = line["reason"].as_str().unwrap();
@@ -180,13 +180,13 @@ fn impaired_by(health_key: &str) {
     assert_eq!(health["ekmFleetDetails"][0]["healthStatus"], "DEGRADED");
     assert_eq!(proxy.admin("/readyz").status, 200);
     // Errors are still attributed, with the key of the request.
-    let sealed = payments.encrypt("orders", b"x");
-    let mut damaged = decrypt_body(&sealed);
+    let encrypted = payments.encrypt("orders", b"x");
+    let mut damaged = decrypt_body(&encrypted);
     damaged["authenticationTag"] = "AAAAAAAAAAAAAAAAAAAAAA==".into();
     payments
         .call("decrypt", "orders", &damaged)
         .assert_error(400, "InvalidCiphertextException");
-    await_service(&payments, &decrypt_body(&sealed));
+    await_service(&payments, &decrypt_body(&encrypted));
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn without_a_health_key_the_device_serves_and_is_degraded() {
 }
 
 #[test]
-fn a_health_key_that_is_not_aes_256_or_may_not_both_is_no_health_key() {
+fn a_key_that_is_not_aes_256_or_may_not_decrypt_is_not_a_health_key() {
     // Labels of the template token that no store of this test uses.
     for unfit in ["aes128", "encrypt-only"] {
         let proxy = Proxy::start_with(|setup| {
@@ -227,7 +227,7 @@ fn a_health_key_that_is_created_later_is_found() {
 fn a_token_that_loses_its_keys_does_not_report_missing_keys() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
-    let sealed = payments.encrypt("orders", b"x");
+    let encrypted = payments.encrypt("orders", b"x");
     // SoftHSM then finds no object and returns no error. KMS would treat a missing key as final.
     let (tokens, away) = (
         proxy.setup.directory.join("tokens"),
@@ -237,7 +237,7 @@ fn a_token_that_loses_its_keys_does_not_report_missing_keys() {
     for _ in 0..20 {
         for (operation, body) in [
             ("encrypt", encrypt_body(b"x")),
-            ("decrypt", decrypt_body(&sealed)),
+            ("decrypt", decrypt_body(&encrypted)),
         ] {
             let response = payments.call(operation, "orders", &body);
             let name = response.json()["errorName"].clone();
@@ -248,5 +248,5 @@ fn a_token_that_loses_its_keys_does_not_report_missing_keys() {
         }
     }
     fs::rename(&away, &tokens).unwrap();
-    await_service(&payments, &decrypt_body(&sealed));
+    await_service(&payments, &decrypt_body(&encrypted));
 }

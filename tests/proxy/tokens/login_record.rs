@@ -74,7 +74,7 @@ fn a_command_does_not_try_a_pin_that_was_rejected_for_the_service() {
     let mut controls = None;
     let proxy = Proxy::launch(|setup| controls = Some(wrong_pins(setup)));
     let controls = controls.unwrap();
-    proxy.daemon.wait_for("that the PIN is refused", |line| {
+    proxy.daemon.wait_for("that the PIN is rejected", |line| {
         let error = line["error"].as_str().unwrap_or_default();
         error.contains("rejected the PIN")
     });
@@ -86,8 +86,8 @@ fn a_command_does_not_try_a_pin_that_was_rejected_for_the_service() {
     assert_eq!(attempts(&controls), 1);
     // A missing directory is an error, because commands must respect the record.
     let gone = "--state-directory=/nonexistent/state";
-    let refused = run(&proxy.setup, &["key", "list", gone]);
-    refused.expect(
+    let rejected = run(&proxy.setup, &["key", "list", gone]);
+    rejected.expect(
         1,
         &["the record of logins in /nonexistent/state cannot be used"],
     );
@@ -126,18 +126,18 @@ fn kill_workers(proxy: &mut Proxy, controls: &[Control; 2], crash: usize) {
 fn crashes_and_restarts(crashes: usize, restarts: usize) {
     let mut controls = None;
     let mut proxy = Proxy::launch(|setup| {
-        let of_both = wrong_pins(setup);
-        of_both[0].commit_next(Function::Login, Misdeed::Abort);
+        let both = wrong_pins(setup);
+        both[0].commit_next(Function::Login, Misdeed::Abort);
         // The other HSM is the same token. Its login must not be rejected first.
-        of_both[1].hang(Function::OpenSession, true);
-        controls = Some(of_both);
+        both[1].hang(Function::OpenSession, true);
+        controls = Some(both);
     });
     let controls = controls.unwrap();
     eventually("the death inside the login", || {
         (!controls[0].is_to_commit(Function::Login)).then_some(())
     });
     controls[1].hang(Function::OpenSession, false);
-    eventually("the refusal", || {
+    eventually("the rejection of the PIN", || {
         let wrong: u64 = controls.iter().map(Control::wrong_pins).sum();
         (wrong == 1).then_some(())
     });

@@ -23,14 +23,14 @@ fn faulty() -> (tempfile::TempDir, Setup, Control) {
 }
 
 #[track_caller]
-fn assert_plain(said: &str) {
+fn assert_plain(output: &str) {
     for prose in PROSE {
-        assert!(!said.contains(prose), "{prose:?} is in:\n{said}");
+        assert!(!output.contains(prose), "{prose:?} is in:\n{output}");
     }
 }
 
 #[track_caller]
-fn said(ran: &Ran) -> String {
+fn output(ran: &Ran) -> String {
     format!("{}{}", ran.stdout, ran.stderr)
 }
 
@@ -51,7 +51,7 @@ fn every_call_of_a_command_fails_with_name_number_and_function() {
         for command in [&["check-config", "--hsm"][..], &["key", "list"]] {
             let ran = run(&setup, command);
             let ran = ran.expect(1, &[&format!("CKR_GENERAL_ERROR (0x5) in {name}: ")]);
-            assert_plain(&said(&ran));
+            assert_plain(&output(&ran));
         }
         control.heal();
     }

@@ -245,11 +245,11 @@ fn a_token_that_rejects_read_only_sessions_is_used_with_read_write_sessions() {
         line["message"] == "the token rejects read-only sessions; using read-write sessions"
     });
     let payments = proxy.caller(&PAYMENTS);
-    let sealed = payments.encrypt("orders", b"x");
-    // Later sessions are of the same kind: after a lost session, and after a hanging call.
+    let encrypted = payments.encrypt("orders", b"x");
+    // Later sessions are read-write sessions, too: after a lost session, and after a hanging call.
     control.lose_sessions();
     eventually("the service again", || {
-        let response = payments.call("decrypt", "orders", &decrypt_body(&sealed));
+        let response = payments.call("decrypt", "orders", &decrypt_body(&encrypted));
         (response.status == 200).then_some(())
     });
     assert_eq!(attempts(&proxy, "failed"), 0.0);

@@ -27,15 +27,15 @@ fn a_token_without_a_login_is_used_without_a_pin() {
     });
     let control = control.unwrap();
     let payments = proxy.caller(&PAYMENTS);
-    let sealed = payments.encrypt("absent", b"public");
-    let opened = payments.call("decrypt", "absent", &decrypt_body(&sealed));
+    let encrypted = payments.encrypt("absent", b"public");
+    let opened = payments.call("decrypt", "absent", &decrypt_body(&encrypted));
     assert_eq!(bytes(&opened.ok(), "plaintext"), b"public");
     // A public session is sufficient to report a key as missing.
     let missing = payments.call("encrypt", "orders", &encrypt_body(b"x"));
     missing.assert_error(404, "KeyNotFoundException");
     // A lost session is reopened, also without a login.
     control.lose_sessions();
-    let opened = payments.call("decrypt", "absent", &decrypt_body(&sealed));
+    let opened = payments.call("decrypt", "absent", &decrypt_body(&encrypted));
     assert_eq!(bytes(&opened.ok(), "plaintext"), b"public");
     let health = payments.health();
     assert_eq!(health["ekmFleetDetails"][0]["healthStatus"], "ACTIVE");

@@ -33,13 +33,13 @@ fn a_key_whose_value_can_leave_the_hsm_is_a_warning() {
     remove_unusable_keys(&mut setup);
     let warning =
         "payments/absent version 1: on hsm-a it is extractable: its value can leave the HSM";
-    let said = format!("warning: {warning}");
-    run(&setup, &["check-config", "--hsm"]).expect(0, &[&said]);
-    run(&setup, &["check-config", "--hsm", "--strict"]).expect(1, &[&said]);
+    let expected = format!("warning: {warning}");
+    run(&setup, &["check-config", "--hsm"]).expect(0, &[&expected]);
+    run(&setup, &["check-config", "--hsm", "--strict"]).expect(1, &[&expected]);
     let report = run(&setup, &["check-config", "--hsm", "--json"]).expect(0, &[]);
     assert_eq!(report.json()["checks"]["warnings"][0], warning);
-    let said = format!("WARNING {warning}");
-    run(&setup, &["key", "list"]).expect(0, &["EXTRACTABLE", &said]);
+    let expected = format!("WARNING {warning}");
+    run(&setup, &["key", "list"]).expect(0, &["EXTRACTABLE", &expected]);
 }
 
 #[test]
@@ -85,10 +85,10 @@ fn a_device_whose_aes_gcm_fails_gets_no_key_that_stays() {
     }
 }
 
-/// The ids of keys in what a command said.
+/// The ids of keys in the output of a command.
 fn named(ran: &Ran) -> BTreeSet<String> {
-    let said = format!("{}{}", ran.stdout, ran.stderr);
-    let parts = said.split("CKA_ID ").skip(1);
+    let output = format!("{}{}", ran.stdout, ran.stderr);
+    let parts = output.split("CKA_ID ").skip(1);
     let id = |part: &str| {
         part.split(|c: char| !c.is_ascii_hexdigit())
             .next()

@@ -30,7 +30,7 @@ fn check_config_says_what_the_hsm_lacks() {
     );
     assert_eq!(report["checks"]["hsms"][0]["is_proved"], true, "{report}");
     assert!(!report["checks"]["faults"].as_array().unwrap().is_empty());
-    // Without --hsm nothing of this is looked at.
+    // Without --hsm, the command does not check the keys on the HSM.
     run(&setup, &["check-config"]).expect(0, &[]);
 }
 
@@ -76,7 +76,7 @@ fn one_key_under_two_names_of_two_stores_is_found() {
 }
 
 #[test]
-fn what_could_not_be_asked_is_not_called_ok() {
+fn a_key_is_not_reported_as_ok_if_its_hsm_is_unavailable() {
     let (_directory, mut setup) = setup();
     setup.set("hsm", "token", "{ label = \"no-such-token\" }");
     let checked = run(&setup, &["check-config", "--hsm"]);

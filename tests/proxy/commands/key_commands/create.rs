@@ -19,16 +19,16 @@ fn a_key_that_is_made_serves_a_proxy_that_runs() {
             "AES-256, sensitive, not extractable, ENCRYPT + DECRYPT",
         ],
     );
-    let sealed = eventually("the new key", || {
+    let encrypted = eventually("the new key", || {
         let answer = payments.call("encrypt", "absent", &encrypt_body(b"new"));
         (answer.status == 200).then(|| answer.ok())
     });
-    let opened = payments.call("decrypt", "absent", &decrypt_body(&sealed));
+    let opened = payments.call("decrypt", "absent", &decrypt_body(&encrypted));
     assert_eq!(bytes(&opened.ok(), "plaintext"), b"new");
 }
 
 #[test]
-fn a_name_that_is_taken_is_refused() {
+fn a_name_that_is_in_use_is_rejected() {
     let (_directory, setup) = setup();
     let create = |options: &[&str]| run(&setup, &[&["key", "create"], options].concat());
     let why = "already; nothing was made";
@@ -61,9 +61,9 @@ fn hsms_that_share_no_keys_are_named() {
             "vendor's tool",
         ],
     );
-    let refused =
+    let rejected =
         create("hsm-b").expect(1, &["hsm-a has a key", "a different key of the same name"]);
-    assert!(refused.stdout.is_empty(), "{refused}");
+    assert!(rejected.stdout.is_empty(), "{rejected}");
     let missing = run(&setup, &["key", "list", "--store", "root"]);
     missing.expect(
         1,

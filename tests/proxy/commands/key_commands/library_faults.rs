@@ -91,7 +91,7 @@ fn a_library_that_fails_while_it_makes_a_key_does_not_hang_the_command() {
 }
 
 #[test]
-fn a_library_that_fails_while_keys_are_tried_is_a_fault_of_its_hsm() {
+fn a_library_error_while_keys_are_tried_is_attributed_to_its_hsm() {
     let (_directory, setup, control) = faulty_and_other();
     // The health key is not this one: the opening succeeds.
     control.fail_only_key("orders");

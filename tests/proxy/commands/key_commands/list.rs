@@ -11,7 +11,7 @@ const CKR_GENERAL_ERROR: u64 = 0x05;
 const CKR_DEVICE_ERROR: u64 = 0x30;
 
 #[test]
-fn key_list_tells_attributes_and_the_running_proxys_counts() {
+fn key_list_shows_attributes_and_the_counts_of_the_running_proxy() {
     let mut proxy = Proxy::start();
     for _ in 0..3 {
         proxy.caller(&ROOT).encrypt("orders", b"x");
@@ -38,7 +38,7 @@ fn key_list_tells_attributes_and_the_running_proxys_counts() {
             "ENCRYPTIONS",
         ],
     );
-    // Without a proxy that answers there is no count, and that is no fault.
+    // If the proxy does not answer, the count is missing. The command still succeeds.
     proxy.setup.set("admin", "listen", "\"127.0.0.1:1\"");
     assert_eq!(
         listed(&proxy.setup, "root", 0)[0]["encryptions"],
@@ -87,7 +87,7 @@ fn an_old_version_need_not_encrypt() {
 }
 
 #[test]
-fn hsms_that_make_ivs_of_their_own_are_compared_as_well() {
+fn hsms_that_generate_ivs_are_compared_as_well() {
     let (_directory, mut setup) = setup();
     let (a, b) = (setup.faulty_module(), setup.second_faulty_module());
     for dialect in [

@@ -10,7 +10,7 @@ use crate::harness::wire::encrypt_body;
 use crate::harness::{Proxy, ROOT};
 
 #[test]
-fn a_rotation_goes_on_where_it_ended() {
+fn a_rotation_continues_where_it_ended() {
     let (_directory, mut setup) = setup();
     let rotate = [
         "key", "rotate", "--store", "root", "--key", "orders", "--json",
@@ -53,10 +53,10 @@ fn a_rotation_gives_no_configuration_before_every_hsm_has_the_key() {
     let rotate = ["key", "rotate", "--store", "root", "--key", "orders"];
     let on = ["--hsm", "hsm-b"];
     let first = run(&setup, &[&rotate[..], &on].concat());
-    let told = ["NOT on hsm-a", "the same command again"];
-    let first = first.expect(1, &[&told[..], &["made on hsm-b"]].concat());
+    let advice = ["NOT on hsm-a", "the same command again"];
+    let first = first.expect(1, &[&advice[..], &["made on hsm-b"]].concat());
     assert!(!first.stdout.contains("versions ="), "{first}");
-    run(&setup, &rotate).expect(1, &[&told[..], &["exists already"]].concat());
+    run(&setup, &rotate).expect(1, &[&advice[..], &["exists already"]].concat());
 
     let with_label = |label| [&rotate[..], &["--label", label]].concat();
     clone_to_both(&setup, "cloned");
@@ -72,7 +72,7 @@ fn a_rotation_gives_no_configuration_before_every_hsm_has_the_key() {
     let unlike = run(&setup, &with_label("unlike")).expect(1, &["DIFFERENT KEYS"]);
     assert!(!unlike.stdout.contains("versions ="), "{unlike}");
 
-    // The same key under another label is no new version.
+    // The same key with a different label is not a new version.
     setup.edit("label = \"root-orders\"", "label = \"cloned\"");
     clone_to_both(&setup, "cloned-again");
     run(&setup, &with_label("cloned-again")).expect(1, &["it is the key of version 1"]);
@@ -98,9 +98,9 @@ fn a_rotation_takes_no_label_that_is_in_use() {
     run(&setup, &[&rotate[..], &["none"]].concat()).expect(2, &["known are: orders"]);
 }
 
-/// What a rule asks of a key is the same after each step of its rotation.
+/// A policy rule applies to a key in the same way after each step of the rotation.
 #[test]
-fn a_rotation_keeps_what_a_policy_asks_for() {
+fn a_policy_applies_after_each_step_of_a_rotation() {
     let directory = tempfile::tempdir().unwrap();
     let rules = directory.path().join("rules.cedar");
     let text = "@id(\"all\") permit(principal, action, resource);\n\

@@ -184,7 +184,7 @@ impl Connection {
         let name = response.json()["errorName"].clone();
         assert!(
             response.status >= 400 && name.is_string(),
-            "no refusal: {response:?}"
+            "not a rejection: {response:?}"
         );
         Some(response)
     }

@@ -83,7 +83,7 @@ impl Trail {
             .collect()
     }
 
-    /// Returns the lines of a kind.
+    /// Returns the lines with this value of `kind`.
     pub fn of_kind(&self, kind: &str) -> Vec<Value> {
         let mut lines = self.lines();
         lines.retain(|line| line["kind"] == kind);

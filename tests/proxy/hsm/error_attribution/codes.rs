@@ -110,7 +110,7 @@ pub const CODES: [(u64, &str); 105] = [
     (0x7777, "(unknown)"),
 ];
 
-/// Whether the code always means that the key is unsuitable. The response is then InvalidKeyUsageException.
+/// Returns whether the code always means that the key is unsuitable. The response is then InvalidKeyUsageException.
 pub fn is_about_the_key(code: u64) -> bool {
     let codes = [0x1B, 0x62, 0x63, 0x68, 0x70];
     codes.contains(&code)

@@ -114,7 +114,7 @@ fn stop_and_read(scene: &mut Scene, bucket: &Path) -> Vec<Value> {
     records(bucket).concat()
 }
 
-fn of_operation<'a>(records: &'a [Value], operation: &str) -> Vec<&'a Value> {
+fn records_of<'a>(records: &'a [Value], operation: &str) -> Vec<&'a Value> {
     let same = records
         .iter()
         .filter(|record| record["eventName"] == operation);
@@ -146,7 +146,7 @@ fn cloudtrail_links_calls_with_requests_to_the_proxy() {
     });
     let all = stop_and_read(&mut scene, &bucket);
     // The order of deliveries within a minute is not defined.
-    let (wrong, right): (Vec<_>, Vec<_>) = of_operation(&all, "Decrypt")
+    let (wrong, right): (Vec<_>, Vec<_>) = records_of(&all, "Decrypt")
         .into_iter()
         .partition(|record| record["errorCode"].is_string());
     let ([right], [wrong]) = (&right[..], &wrong[..]) else {
@@ -158,7 +158,7 @@ fn cloudtrail_links_calls_with_requests_to_the_proxy() {
     assert_eq!(wrong["resources"], right["resources"]);
     let context = &wrong["requestParameters"]["encryptionContext"];
     assert_eq!(context, &json!({"a": "b"}));
-    let unknown = of_operation(&all, "DescribeKey")[0];
+    let unknown = records_of(&all, "DescribeKey")[0];
     assert_eq!(unknown["errorCode"], "NotFoundException");
     let text = json!(all).to_string();
     for secret in [
@@ -233,7 +233,7 @@ fn encrypt_often(scene: &Scene) {
 
 /// Returns the number of records of Encrypt and the number of different events.
 fn counts(records: &[Value]) -> [usize; 2] {
-    let found = of_operation(records, "Encrypt");
+    let found = records_of(records, "Encrypt");
     let ids: BTreeSet<_> = found
         .iter()
         .map(|record| record["eventID"].to_string())

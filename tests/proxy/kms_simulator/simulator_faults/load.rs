@@ -33,15 +33,15 @@ fn requests_beyond_the_quota_do_not_reach_the_proxy() {
         Scene::start_with(|options, _| options.with("--timeout", "10s").with("--quota", "10"));
     scene.fake.be_honest();
     let counts = outcomes(&scene.kms, &scene.key, 60);
-    let of = |name: &str| counts.get(name).copied().unwrap_or_default();
-    assert!(of("ok") >= 10, "{counts:?}");
-    assert!(of("ThrottlingException") > 0, "{counts:?}");
-    assert_eq!(of("ok") + of("ThrottlingException"), 60, "{counts:?}");
-    assert_eq!(scene.fake.seen("encrypt").len(), of("ok"));
+    let count = |name: &str| counts.get(name).copied().unwrap_or_default();
+    assert!(count("ok") >= 10, "{counts:?}");
+    assert!(count("ThrottlingException") > 0, "{counts:?}");
+    assert_eq!(count("ok") + count("ThrottlingException"), 60, "{counts:?}");
+    assert_eq!(scene.fake.seen("encrypt").len(), count("ok"));
     let throttled = scene
         .simulator
         .metric("external_key_store_throttle_total", &[]);
-    assert_eq!(throttled, of("ThrottlingException") as f64);
+    assert_eq!(throttled, count("ThrottlingException") as f64);
     // The quota limits cryptographic requests only, and it is a rate.
     scene.kms.ok("DescribeKey", &json!({"KeyId": scene.key}));
     eventually("a quota that grows again", || {

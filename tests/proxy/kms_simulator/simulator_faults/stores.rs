@@ -30,22 +30,22 @@ fn a_hanging_proxy_does_not_delay_health_checks_of_other_stores() {
             false => Act::Answer,
         },
     );
-    let of = |path: &str| {
+    let checks = |path: &str| {
         let seen = scene.fake.seen("health");
         seen.iter()
             .filter(|seen| seen.request.target.starts_with(path))
             .count()
     };
     let (slow, quick) = (path(&scene, &scene.store), path(&scene, &other));
-    eventually("a check that hangs", || (of(&slow) > 0).then_some(()));
-    let before = of(&quick);
-    eventually("checks of the other store", || {
-        (of(&quick) >= before + 5).then_some(())
+    eventually("a check that hangs", || (checks(&slow) > 0).then_some(()));
+    let before = checks(&quick);
+    eventually("checks checks the other store", || {
+        (checks(&quick) >= before + 5).then_some(())
     });
-    assert_eq!(of(&slow), 1, "one check at a time");
+    assert_eq!(checks(&slow), 1, "one check at a time");
     scene.fake.be_honest();
-    eventually("checks of both", || {
-        (of(&slow) > 1 && of(&quick) > 1).then_some(())
+    eventually("checks checks both", || {
+        (checks(&slow) > 1 && checks(&quick) > 1).then_some(())
     });
 }
 

@@ -48,11 +48,11 @@ fn request_metadata_names_the_caller_and_the_operation() {
     ] {
         scene.fake.be_honest();
         scene.kms.ok(operation, &body);
-        let told = metadata(&scene, xks);
-        assert_eq!(told["kmsOperation"], operation);
-        assert_eq!(told["kmsKeyArn"], arn.as_str());
-        assert!(!told["kmsRequestId"].as_str().unwrap().is_empty());
-        let principal = told["awsPrincipalArn"].as_str().unwrap();
+        let sent = metadata(&scene, xks);
+        assert_eq!(sent["kmsOperation"], operation);
+        assert_eq!(sent["kmsKeyArn"], arn.as_str());
+        assert!(!sent["kmsRequestId"].as_str().unwrap().is_empty());
+        let principal = sent["awsPrincipalArn"].as_str().unwrap();
         assert!(
             principal.starts_with("arn:aws:") && principal.contains(ACCOUNT),
             "{principal}"
@@ -75,9 +75,9 @@ fn management_operations_have_request_metadata() {
     let scene = Scene::start();
     scene.fake.be_honest();
     scene.new_store("second.test");
-    let told = metadata(&scene, "health");
-    assert_eq!(told["kmsOperation"], "CreateCustomKeyStore");
-    assert!(!told["kmsRequestId"].as_str().unwrap().is_empty());
+    let sent = metadata(&scene, "health");
+    assert_eq!(sent["kmsOperation"], "CreateCustomKeyStore");
+    assert!(!sent["kmsRequestId"].as_str().unwrap().is_empty());
     scene.fake.be_honest();
     let update = json!({"CustomKeyStoreId": scene.store, "XksProxyUriPath": "/new/kms/xks/v1"});
     scene.kms.ok("UpdateCustomKeyStore", &update);
@@ -98,9 +98,9 @@ fn management_operations_have_request_metadata() {
     );
     scene.fake.be_honest();
     scene.new_key(&scene.store);
-    let told = metadata(&scene, "metadata");
-    assert_eq!(told["kmsOperation"], "CreateKey");
-    assert!(told["awsPrincipalArn"].as_str().unwrap().contains(ACCOUNT));
+    let sent = metadata(&scene, "metadata");
+    assert_eq!(sent["kmsOperation"], "CreateKey");
+    assert!(sent["awsPrincipalArn"].as_str().unwrap().contains(ACCOUNT));
 }
 
 #[test]
@@ -169,8 +169,8 @@ fn the_client_certificate_names_kms_of_the_region() {
     scene.fake.show(tls_server(&identity, Some(authority)));
     scene.fake.be_honest();
     scene.kms.encrypt(&scene.key).unwrap();
-    let told = |number: usize| scene.fake.seen("encrypt")[number].client.clone();
-    assert_eq!(told(0).as_deref(), Some("cks.kms.eu-west-1.amazonaws.com"));
+    let sent = |number: usize| scene.fake.seen("encrypt")[number].client.clone();
+    assert_eq!(sent(0).as_deref(), Some("cks.kms.eu-west-1.amazonaws.com"));
     let elsewhere = scene.simulator.caller(ACCOUNT, "us-east-2");
     let body = scene.store_body("second.test");
     elsewhere.ok("CreateCustomKeyStore", &body);
@@ -257,8 +257,8 @@ fn events_show_each_call_of_the_proxy() {
         call["time"].is_string() && call["new_connection"].is_boolean(),
         "{call}"
     );
-    let told = scene.fake.seen("encrypt")[0].body["requestMetadata"]["kmsRequestId"].clone();
-    assert_eq!(calls[2]["kms_request_id"], told);
+    let sent = scene.fake.seen("encrypt")[0].body["requestMetadata"]["kmsRequestId"].clone();
+    assert_eq!(calls[2]["kms_request_id"], sent);
 }
 
 #[test]

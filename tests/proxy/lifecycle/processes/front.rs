@@ -71,16 +71,14 @@ fn fault_of_secret(proxy: &Proxy, source: &str) -> String {
     let secret = proxy.setup.directory.join(PAYMENTS_NEXT.access_key_id);
     let secret = format!("{{ file = {secret:?} }}");
     assert!(good.contains(&secret));
-    let refused = proxy.reloads("refused");
+    let rejected = proxy.reloads("refused");
     let place = "key_store[0].credential[1].secret";
     proxy.setup.replace_by(&good.replace(&secret, source));
-    proxy.await_reload("refused", refused);
-    let line = proxy
-        .daemon
-        .wait_for("what is wrong with the secret", |line| {
-            let fault = line["fault"].as_str().unwrap_or_default();
-            fault.contains(place)
-        });
+    proxy.await_reload("refused", rejected);
+    let line = proxy.daemon.wait_for("the error of the secret", |line| {
+        let fault = line["fault"].as_str().unwrap_or_default();
+        fault.contains(place)
+    });
     let unchanged = proxy.reloads("unchanged");
     proxy.setup.replace_by(&good);
     proxy.await_reload("unchanged", unchanged);
@@ -221,7 +219,7 @@ fn a_reload_can_name_new_policy_files_in_existing_directories() {
         let table = format!("[policy]\nengine = \"cedar\"\npath = {path:?}\n");
         setup.edit("[server]\n", &format!("{table}[server]\n"));
     });
-    let refused = hidden.proxy.reloads("refused");
+    let rejected = hidden.proxy.reloads("refused");
     let applied = hidden.proxy.reloads("applied");
     let forbid = "@id(\"none\") forbid(principal, action, resource) when { 1 == 2 };";
     rename_into(&path.join("none.cedar"), forbid);
@@ -238,7 +236,7 @@ fn a_reload_can_name_new_policy_files_in_existing_directories() {
         setup.edit(&format!("file = {old:?}"), &format!("file = {secret:?}"));
     });
     hidden.proxy.caller(&renewed).encrypt("orders", b"x");
-    assert_eq!(hidden.proxy.reloads("refused"), refused);
+    assert_eq!(hidden.proxy.reloads("refused"), rejected);
 }
 
 #[test]

@@ -123,15 +123,15 @@ fn an_invalid_job_frame_ends_the_worker_without_an_answer() {
     let good = job(7, label("orders"), encrypt(b"x")).to_frame();
     let mut versioned = good.clone();
     versioned[0] = 0;
-    let mut of_another_kind = good.clone();
-    of_another_kind[1] = 99;
+    let mut unknown_kind = good.clone();
+    unknown_kind[1] = 99;
     let frames = [
         b"\x00".to_vec(),
         b"export the key".to_vec(),
         good[..good.len() - 1].to_vec(),
         [&good[..], b"\0"].concat(),
         versioned,
-        of_another_kind,
+        unknown_kind,
         FromSession::Ready.to_frame(),
         Order::HeldKeys.to_frame().unwrap(),
         vec![1; MAX_FRAME],
@@ -251,8 +251,8 @@ fn answers_of_the_worker_contain_only_kind_and_usage_of_a_key() {
     let frame = front.ask_for_frame(0, &job(1, label("orders"), Task::Describe));
     assert_eq!(frame.len(), 2 + 8 + 8 + 1 + 4 + 7);
     let known = |news: &News| matches!(news, News::Keys(keys) if keys.iter().any(|key| key.key == WireSelector::Label("nobody".into())));
-    let said = front.news_until(known);
-    let text = said.concat();
+    let received = front.news_until(known);
+    let text = received.concat();
     for secret in front.secrets() {
         assert!(!text.windows(secret.len()).any(|window| window == secret));
     }

@@ -15,8 +15,8 @@ use crate::harness::{PAYMENTS, Proxy};
 #[derive(Debug, PartialEq, Eq)]
 struct Holds {
     processes: usize,
-    of_launcher: usize,
-    of_front: usize,
+    launcher_descriptors: usize,
+    front_descriptors: usize,
     threads: usize,
 }
 
@@ -24,8 +24,8 @@ fn holds(proxy: &Proxy) -> Holds {
     let (launcher, front) = (proxy.daemon.id(), proxy.daemon.front());
     Holds {
         processes: children(launcher).len(),
-        of_launcher: descriptors(launcher).len(),
-        of_front: descriptors(front).len(),
+        launcher_descriptors: descriptors(launcher).len(),
+        front_descriptors: descriptors(front).len(),
         threads: threads(front),
     }
 }

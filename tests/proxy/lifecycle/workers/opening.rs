@@ -113,9 +113,9 @@ fn the_last_job_of_a_worker_that_is_killed_while_it_drains_is_done() {
             line["message"] == "the new settings of the HSM are active"
         });
         signal(worker, Signal::KILL);
-        let sealed = last.join().unwrap().ok();
+        let encrypted = last.join().unwrap().ok();
         payments
-            .call("decrypt", "orders", &decrypt_body(&sealed))
+            .call("decrypt", "orders", &decrypt_body(&encrypted))
             .ok();
     });
     device.heal();

@@ -57,7 +57,9 @@ fn lines_that_are_left_out_are_counted_in_the_log() {
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
     // The end of the worker is the end of its output.
     crate::harness::process::signal(only_worker(&proxy, "hsm-a"), rustix::process::Signal::KILL);
-    proxy.daemon.wait_for("what was left out", |line| {
-        line["hsm"] == "hsm-a" && line["left_out"].as_u64().is_some_and(|lines| lines > 100)
-    });
+    proxy
+        .daemon
+        .wait_for("the number of omitted lines", |line| {
+            line["hsm"] == "hsm-a" && line["left_out"].as_u64().is_some_and(|lines| lines > 100)
+        });
 }

@@ -64,7 +64,7 @@ pub use chain::Position;
 pub use checkpoint::{Checkpoint, Seal, SealFuture, SealVerifier, Sealer, SealerHandle};
 pub use error::AuditError;
 pub use metrics::AuditMetrics;
-pub use reading::{Breaks, LeftOut, Lines, Listing, in_order, list_trail, trail_files};
+pub use reading::{Breaks, LeftOut, Lines, Listing, in_order, list_audit_trail, trail_files};
 pub use record::{Entry, Kind, Outcome, Request, Security};
 pub use settings::{AuditSettings, CheckpointSettings, OnFailure, RotateSettings, SyncPolicy};
 pub use trail::{Recording, Trail};

@@ -128,7 +128,7 @@ pub struct DescribeJob {
 
 /// The result of an encryption.
 #[derive(Debug)]
-pub struct Sealed {
+pub struct Encrypted {
     /// The IV, 12 or 16 bytes.
     pub iv: Vec<u8>,
     /// The ciphertext, as long as the plaintext.
@@ -226,7 +226,7 @@ pub trait KeyManager: Send + Sync {
     fn suspected_wait(&self) -> Duration;
 
     /// Encrypts with AES-256-GCM under a fresh IV.
-    fn encrypt(&self, job: EncryptJob) -> Pending<'_, Sealed>;
+    fn encrypt(&self, job: EncryptJob) -> Pending<'_, Encrypted>;
 
     /// Decrypts what [`KeyManager::encrypt`] made.
     fn decrypt(&self, job: DecryptJob) -> Pending<'_, Opened>;

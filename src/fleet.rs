@@ -22,8 +22,9 @@ use tokio::time::sleep;
 
 use self::attempts::{Attempts, Candidate, Meaning, Rank, Reason};
 use crate::ekm::{
-    DecryptJob, DescribeJob, DeviceReport, EncryptJob, KeyAttributes, KeyCounts, KeyManager,
-    KeyManagerError, KeyManagerFault, KeySelector, Opened, Pending, Sealed, Served, SpacedWarning,
+    DecryptJob, DescribeJob, DeviceReport, EncryptJob, Encrypted, KeyAttributes, KeyCounts,
+    KeyManager, KeyManagerError, KeyManagerFault, KeySelector, Opened, Pending, Served,
+    SpacedWarning,
 };
 use crate::metrics::{Metrics, MetricsError};
 
@@ -105,7 +106,7 @@ impl Fleet {
     ///
     /// # Errors
     /// [`KeyManagerError`] of the last HSM that failed. If none failed, that of an HSM without the key.
-    pub async fn encrypt(&self, job: EncryptJob) -> Outcome<Sealed> {
+    pub async fn encrypt(&self, job: EncryptJob) -> Outcome<Encrypted> {
         self.run(&job.key, |device| device.encrypt(job.clone()))
             .await
     }

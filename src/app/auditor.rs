@@ -16,7 +16,7 @@ use crate::audit::{
 };
 use crate::clock::Deadline;
 use crate::config::Changes;
-use crate::ekm::{CallCount, EncryptJob, KeyManager, KeySelector, Sealed, Tenant, Uncounted};
+use crate::ekm::{CallCount, EncryptJob, Encrypted, KeyManager, KeySelector, Tenant, Uncounted};
 use crate::hsm::StateChange;
 use crate::secret::SecretBytes;
 use first_seal::first_seal;
@@ -214,8 +214,8 @@ impl Sealer for DeviceSeal {
     }
 }
 
-fn seal_of_head(hsm: &str, key: &KeySelector, made: Sealed) -> Seal {
-    let Sealed {
+fn seal_of_head(hsm: &str, key: &KeySelector, made: Encrypted) -> Seal {
+    let Encrypted {
         iv,
         mut ciphertext,
         tag,

@@ -8,7 +8,7 @@ mod source;
 mod zstd;
 
 pub use lines::Lines;
-pub use listing::{LeftOut, Listing, in_order, list_trail, trail_files};
+pub use listing::{LeftOut, Listing, in_order, list_audit_trail, trail_files};
 pub use numbers::Breaks;
 
 pub(super) use line_reader::{CHUNK, MAX_LINE, read_line};

@@ -55,7 +55,7 @@ fn open(settings: &AuditSettings) -> Result<Trail, AuditError> {
     )
 }
 
-fn open_sealed(settings: &AuditSettings, is_up: bool) -> Trail {
+fn open_with_hsm(settings: &AuditSettings, is_up: bool) -> Trail {
     let runtime = tokio::runtime::Handle::current();
     let sealer = SealerHandle {
         sealer: Arc::new(Seals(is_up)),
@@ -100,14 +100,14 @@ async fn the_chain_crosses_files_and_restarts() {
     let mut settings = settings(&directory);
     settings.rotate.size = Some(2000);
     for _ in 0..3 {
-        let trail = open_sealed(&settings, true);
+        let trail = open_with_hsm(&settings, true);
         record(&trail, 50).await;
         trail.stop().await;
     }
     let found = check(&settings);
     assert_eq!(found.fault, None);
     assert_eq!((found.lines, found.seals_verified), (3 * 53, 3));
-    assert_eq!(found.sealed_through, Some(3 * 53 - 1));
+    assert_eq!(found.signed_through, Some(3 * 53 - 1));
     assert!(found.files > 10, "{found:?}");
 }
 
@@ -231,12 +231,12 @@ async fn text_from_callers_stays_within_its_line() {
 async fn an_hsm_that_is_down_leaves_checkpoints_without_a_seal() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(&directory);
-    let trail = open_sealed(&settings, false);
+    let trail = open_with_hsm(&settings, false);
     record(&trail, 3).await;
     trail.stop().await;
     let found = check(&settings);
     assert_eq!(
-        (found.fault, found.unsealed, found.sealed_through),
+        (found.fault, found.unsealed, found.signed_through),
         (None, 1, None)
     );
     assert!(

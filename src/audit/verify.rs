@@ -192,12 +192,12 @@ impl Verifier<'_> {
             Some(Ok(false)) => return Err(Damage::FalseSeal),
             Some(Ok(true)) => {
                 self.found.seals_verified += 1;
-                self.found.sealed_through = Some(checkpoint.head.seq);
-                self.found.unsealed_since = self.first_entry_after(checkpoint.head.seq);
+                self.found.signed_through = Some(checkpoint.head.seq);
+                self.found.unsigned_since = self.first_entry_after(checkpoint.head.seq);
             }
             Some(Err(error)) => {
                 self.found.seals_unchecked += 1;
-                self.found.unseal_error = Some(error);
+                self.found.signature_error = Some(error);
             }
         }
         Ok(())
@@ -229,8 +229,8 @@ impl Verifier<'_> {
             is_checkpoint: line.kind == "checkpoint",
         };
         self.recent.push_back(recent);
-        if !recent.is_checkpoint && self.found.unsealed_since.is_none() {
-            self.found.unsealed_since = recent.time;
+        if !recent.is_checkpoint && self.found.unsigned_since.is_none() {
+            self.found.unsigned_since = recent.time;
         }
         self.found.lines += 1;
         if line.kind == "recovered" {

@@ -47,7 +47,7 @@ impl CheckConfig {
         let outcome = checked(&self.config);
         let loaded = outcome.as_ref().ok().filter(|_| self.hsm);
         let examination = loaded.map(|loaded| self.examine(&loaded.configuration));
-        let faults = examination.as_ref().map(Examination::all_faults);
+        let faults = examination.as_ref().map(Examination::all_errors);
         let faults = faults.unwrap_or_default();
         let remarks = examination.as_ref().map(Examination::all_remarks);
         let hsm_findings = HsmFindings {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::cli::output::exit::{CommandError, ExitStatus};
 use crate::config::{self, Finding, Findings};
 use crate::migrate::{self, CONFIGURATION, Migration, Origin};
 
@@ -67,10 +67,10 @@ impl MigrateConfig {
         }
     }
 
-    fn read(&self) -> Result<Result<Migration, Findings>, Refusal> {
+    fn read(&self) -> Result<Result<Migration, Findings>, CommandError> {
         let origin = Origin {
             working_directory: std::path::absolute(&self.working_directory)
-                .map_err(Refusal::internal)?,
+                .map_err(CommandError::internal)?,
             token_label: self.token_label.clone(),
         };
         Ok(migrate::migrate(&self.settings, &origin))
@@ -92,7 +92,7 @@ impl MigrateConfig {
         ExitStatus::BadConfiguration
     }
 
-    fn write(&self, migration: Migration) -> Result<Written, Refusal> {
+    fn write(&self, migration: Migration) -> Result<Written, CommandError> {
         let files = migration.write(&self.output)?;
         let checked = config::load(&self.output.join(CONFIGURATION));
         Ok(Written {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::internal::worker;
-use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::cli::output::exit::{CommandError, ExitStatus};
 use crate::launcher::{self, Commands, Plan};
 
 /// Run the proxy until SIGTERM. It reloads the configuration on SIGHUP, and when the configuration or a file that it names changes.
@@ -37,7 +37,9 @@ impl Serve {
         };
         match launcher::run(&plan) {
             Ok(code) => ExitStatus::OfChild(code),
-            Err(error) => Refusal::internal(format!("the service cannot run: {error}")).report(),
+            Err(error) => {
+                CommandError::internal(format!("the service cannot run: {error}")).report()
+            }
         }
     }
 }

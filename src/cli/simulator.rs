@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::cli::input::files::{read, read_text};
-use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::cli::output::exit::{CommandError, ExitStatus};
 use crate::client;
 use crate::simulator::{
     self, ClientCertificateKind, EndpointService, EndpointServices, KmsCredentials, Principals,
@@ -105,7 +105,7 @@ impl KmsSimulator {
             .and_then(|settings| simulator::run(settings).map_err(failed));
         match outcome {
             Ok(()) => ExitStatus::Done,
-            Err(Refusal { status, message }) => {
+            Err(CommandError { status, message }) => {
                 // Without standard error there is nobody to tell; the exit code still does.
                 drop(writeln!(std::io::stderr(), "kms-simulator: {message}"));
                 status
@@ -113,9 +113,9 @@ impl KmsSimulator {
         }
     }
 
-    fn settings(self) -> Result<Settings, Refusal> {
+    fn settings(self) -> Result<Settings, CommandError> {
         if !self.listen.ip().is_loopback() && !self.danger_listen_anywhere {
-            return Err(Refusal::usage(format!(
+            return Err(CommandError::usage(format!(
                 "{} can be reached from other machines; to permit this, use --danger-listen-anywhere",
                 self.listen
             )));
@@ -163,7 +163,7 @@ impl KmsSimulator {
     }
 }
 
-fn credentials(file: &Path) -> Result<KmsCredentials, Refusal> {
+fn credentials(file: &Path) -> Result<KmsCredentials, CommandError> {
     KmsCredentials::parse(&read_text(file)?)
         .map_err(|error| faulty(file, &format!("has faults: {error}")))
 }
@@ -171,7 +171,7 @@ fn credentials(file: &Path) -> Result<KmsCredentials, Refusal> {
 fn principals(
     file: Option<&Path>,
     credentials: Option<&KmsCredentials>,
-) -> Result<Option<Principals>, Refusal> {
+) -> Result<Option<Principals>, CommandError> {
     let (Some(file), Some(credentials)) = (file, credentials) else {
         return Ok(None);
     };
@@ -181,14 +181,14 @@ fn principals(
         .map_err(|error| faulty(file, &format!("has errors: {error}")))
 }
 
-fn faulty(file: &Path, what: &str) -> Refusal {
-    Refusal::new(
+fn faulty(file: &Path, what: &str) -> CommandError {
+    CommandError::new(
         ExitStatus::BadConfiguration,
         format!("{} {what}", file.display()),
     )
 }
 
-fn failed(error: StartError) -> Refusal {
+fn failed(error: StartError) -> CommandError {
     let status = match error {
         StartError::State(_) | StartError::Identity(_) | StartError::Trail(_) => {
             ExitStatus::BadConfiguration
@@ -198,7 +198,7 @@ fn failed(error: StartError) -> Refusal {
         | StartError::Metrics(_)
         | StartError::Resume(_) => ExitStatus::Internal,
     };
-    Refusal::new(status, error.to_string())
+    CommandError::new(status, error.to_string())
 }
 
 fn resolved(text: &str) -> Result<(String, SocketAddr), String> {

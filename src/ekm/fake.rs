@@ -138,14 +138,14 @@ impl FakeKeyManager {
         })
     }
 
-    fn seal(&self, job: &EncryptJob) -> Result<Sealed, KeyManagerError> {
+    fn seal(&self, job: &EncryptJob) -> Result<Encrypted, KeyManagerError> {
         self.usable_key(&job.key, |u| u.encrypt && (u.decrypt || !job.must_decrypt))?;
         let mut iv = vec![7; 12];
         iv[0] = self.counter.fetch_add(1, Ordering::SeqCst) as u8;
         job.encryptions.count();
         let ciphertext: Vec<u8> = job.plaintext.expose().iter().map(|b| b ^ 0x55).collect();
         let tag = tag(&job.key, &iv, &ciphertext, &job.aad);
-        let encrypted = Sealed {
+        let encrypted = Encrypted {
             iv,
             ciphertext,
             tag,
@@ -155,7 +155,7 @@ impl FakeKeyManager {
             digest.of(&encrypted.iv, &encrypted.ciphertext, &encrypted.tag)
         };
         let digest = job.digest.as_ref().map(compute);
-        Ok(Sealed {
+        Ok(Encrypted {
             digest,
             ..encrypted
         })
@@ -200,7 +200,7 @@ impl KeyManager for FakeKeyManager {
         Duration::ZERO
     }
 
-    fn encrypt(&self, job: EncryptJob) -> Pending<'_, Sealed> {
+    fn encrypt(&self, job: EncryptJob) -> Pending<'_, Encrypted> {
         self.served(self.seal(&job))
     }
 

@@ -10,8 +10,8 @@ use tokio::task::JoinHandle;
 
 use crate::clock::Deadline;
 use crate::ekm::{
-    DecryptJob, DescribeJob, DeviceReport, EncryptJob, ExpectedKey, KeyAttributes, KeyManager,
-    KeyManagerFault, KeySelector, KeyState, Opened, Pending, Sealed,
+    DecryptJob, DescribeJob, DeviceReport, EncryptJob, Encrypted, ExpectedKey, KeyAttributes,
+    KeyManager, KeyManagerFault, KeySelector, KeyState, Opened, Pending,
 };
 use crate::hsm::events::{Event, EventSender};
 use crate::hsm::launcher_client::Workers;
@@ -142,7 +142,7 @@ impl KeyManager for Hsm {
         self.state.is_usable()
     }
 
-    fn encrypt(&self, job: EncryptJob) -> Pending<'_, Sealed> {
+    fn encrypt(&self, job: EncryptJob) -> Pending<'_, Encrypted> {
         let key = Arc::clone(&job.key);
         self.submit_with_key(&key, job.deadline, |reply| Work::Encrypt(job, reply))
     }

@@ -247,7 +247,7 @@ fn debug_of_a_frame_shows_no_plaintext_and_no_iv() {
         plaintext: SecretBytes::new(secret.to_vec()),
         by_or_aad: false,
     });
-    let encrypted = Outcome::Sealed(crate::ekm::Sealed {
+    let encrypted = Outcome::Encrypted(crate::ekm::Encrypted {
         iv: secret[..16].to_vec(),
         ciphertext: Vec::new(),
         tag: [0; 16],

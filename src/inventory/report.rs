@@ -68,7 +68,7 @@ impl Examination {
     }
 
     /// Returns every error, with its HSM or key.
-    pub fn all_faults(&self) -> Vec<String> {
+    pub fn all_errors(&self) -> Vec<String> {
         let hsm_errors = self.hsms.iter().flat_map(|hsm| {
             let name = &hsm.name;
             hsm.faults

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::call::Call;
 use super::cost::{Answer, Cost};
 use super::faults::fault_of;
-use crate::ekm::{Digest, EncryptJob, Sealed};
+use crate::ekm::{Digest, EncryptJob, Encrypted};
 use crate::xks::{
     CiphertextMetadata, EncryptRequest, EncryptResponse, EncryptedBytes, Fault, FaultKind, GcmTag,
     InitializationVector, framed_aad, integrity_prefix,
@@ -54,7 +54,7 @@ pub async fn encrypt(
 }
 
 /// Checks the lengths that the HSM returned. A wrong length is an error of the HSM.
-fn checked(encrypted: Sealed, plaintext_length: usize) -> Result<EncryptedBytes, Fault> {
+fn checked(encrypted: Encrypted, plaintext_length: usize) -> Result<EncryptedBytes, Fault> {
     let wrong = |problem| Fault::because(FaultKind::DeviceFailed, problem);
     if encrypted.ciphertext.len() != plaintext_length {
         return Err(wrong(

@@ -124,7 +124,7 @@ fn attempt(device: &mut DeviceSession, job: &Job) -> Result<Outcome, Failure> {
                 calls: CallCount::default(),
                 encryptions: Arc::<Tally>::clone(&device.tally),
             };
-            device.encrypt(&job).map(Outcome::Sealed)
+            device.encrypt(&job).map(Outcome::Encrypted)
         }
         Task::Decrypt {
             iv,

@@ -63,7 +63,7 @@ pub(super) fn stack(
         .layer(AuthenticateLayer {
             live: live.clone(),
             budget: unverified.budget.clone(),
-            refused_endpoints: metrics.refused_endpoints.clone(),
+            rejected_endpoints: metrics.rejected_endpoints.clone(),
         })
         .layer(AdmitLayer::new(metrics))
         .service(Dispatch)

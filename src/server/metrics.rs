@@ -36,7 +36,7 @@ pub struct ServerMetrics {
     /// Requests that the admit layer has admitted and that are in progress.
     pub(super) in_flight: IntGauge,
     /// Requests rejected because of the VPC endpoint of their connection.
-    pub(super) refused_endpoints: IntCounter,
+    pub(super) rejected_endpoints: IntCounter,
 }
 
 impl ServerMetrics {
@@ -72,7 +72,7 @@ impl ServerMetrics {
                     &[],
                 )?
                 .with_label_values::<&str>(&[]),
-            refused_endpoints: metrics
+            rejected_endpoints: metrics
                 .counter(
                     "xks_vpc_endpoint_refused_total",
                     "Requests rejected because the key store does not list the VPC endpoint of their connection.",

@@ -390,7 +390,7 @@ impl Control {
 
     /// Ends delays, hangs, ends of the process, failures, wrong outputs, removal and the session limit. Dialect, bad-tag code and PIN lock stay,
     /// because they are properties of the device.
-    pub fn heal(&self) {
+    pub fn clear_faults(&self) {
         for function in Function::ALL {
             let block = self.block().function(*function);
             block.hang.store(0, SeqCst);

@@ -1,10 +1,10 @@
 //! Access control: signatures, partitions, policies, quotas and disabled key stores.
 
 mod authentication;
-mod kill_switch;
+mod disabled;
 mod partitions;
 mod policy;
-mod policy_faults;
+mod policy_errors;
 mod quotas;
 mod signatures;
 mod signers;

@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 
-use crate::ekm::{EncryptJob, KeyManager, KeyManagerError, Sealed, Served};
+use crate::ekm::{EncryptJob, Encrypted, KeyManager, KeyManagerError, Served};
 
-type Answer = Result<Served<Sealed>, KeyManagerError>;
+type Answer = Result<Served<Encrypted>, KeyManagerError>;
 
 /// Sends the job to the usable HSMs, one after the other, and returns the first seal. The next HSM gets the job when an HSM fails, or does
 /// not answer within its part of the first half of `patience`. All HSMs may answer until the job's deadline.
@@ -22,7 +22,7 @@ pub(in crate::app) async fn first_seal(
     devices: Vec<Arc<dyn KeyManager>>,
     job: &EncryptJob,
     patience: Duration,
-) -> Result<Served<Sealed>, String> {
+) -> Result<Served<Encrypted>, String> {
     let (usable, others): (Vec<_>, Vec<_>) = devices.into_iter().partition(|hsm| hsm.is_usable());
     let not_usable = others
         .iter()

@@ -30,7 +30,7 @@ pub struct LeftOut {
 ///
 /// # Errors
 /// When the directory or a file cannot be read.
-pub fn list_trail(path: &Path) -> io::Result<Listing> {
+pub fn list_audit_trail(path: &Path) -> io::Result<Listing> {
     let (mut files, mut left_out) = (Vec::new(), Vec::new());
     for entry in entries(path)? {
         let class = match entry.is_file {
@@ -60,7 +60,7 @@ pub fn list_trail(path: &Path) -> io::Result<Listing> {
 /// # Errors
 /// When the directory or a file cannot be read.
 pub fn trail_files(path: &Path) -> io::Result<Vec<PathBuf>> {
-    list_trail(path).map(|listing| listing.files)
+    list_audit_trail(path).map(|listing| listing.files)
 }
 
 /// The relation of a file to an audit trail.

@@ -7,7 +7,7 @@ async fn every_tampering_is_found() {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = settings(&directory);
     settings.checkpoint.lines = 20;
-    let trail = open_sealed(&settings, true);
+    let trail = open_with_hsm(&settings, true);
     record(&trail, 60).await;
     trail.stop().await;
     let bytes = fs::read(&settings.path).unwrap();
@@ -47,10 +47,10 @@ async fn every_tampering_is_found() {
 async fn a_replayed_seal_covers_no_line() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(&directory);
-    let trail = open_sealed(&settings, true);
+    let trail = open_with_hsm(&settings, true);
     record(&trail, 5).await;
     trail.stop().await;
-    assert_eq!(check(&settings).sealed_through, Some(7));
+    assert_eq!(check(&settings).signed_through, Some(7));
     let head = check(&settings).last.unwrap().position;
     let seal = Seal {
         hsm: "h".into(),
@@ -84,7 +84,7 @@ async fn a_replayed_seal_covers_no_line() {
     )
     .unwrap();
     assert_eq!((found.seals_verified, found.seals_of_earlier_lines), (0, 1));
-    assert_eq!(found.sealed_through, None);
+    assert_eq!(found.signed_through, None);
     // A audit trail that is forged from its first line does not match the seal.
     let (mut chain, mut forged) = (Position::GENESIS, Vec::new());
     for _ in 0..10 {
@@ -124,7 +124,7 @@ async fn the_known_last_line_of_missing_files_links_the_remaining_files() {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = settings(&directory);
     settings.rotate.size = Some(2000);
-    let trail = open_sealed(&settings, true);
+    let trail = open_with_hsm(&settings, true);
     record(&trail, 20).await;
     trail.stop().await;
     let files = trail_files(&settings.path).unwrap();

@@ -84,9 +84,9 @@ pub struct Verification {
     /// Checkpoints without a seal.
     pub unsealed: u64,
     /// The last line that a verified seal covers. The removal of lines after it cannot be detected.
-    pub sealed_through: Option<u64>,
+    pub signed_through: Option<u64>,
     /// The time of the oldest line after the last verified seal. Checkpoints do not count. None when no line follows.
-    pub unsealed_since: Option<SystemTime>,
+    pub unsigned_since: Option<SystemTime>,
     /// Ranges of lines (first and last number) that a start did not find in any file, according to the audit trail.
     pub missing: Vec<(u64, u64)>,
     /// The numbers of the lines of kind `recovered`.
@@ -96,7 +96,7 @@ pub struct Verification {
     /// Bytes after the last complete line. The line is being written, or a crash interrupted the write.
     pub torn_bytes: u64,
     /// The reason why seals could not be verified.
-    pub unseal_error: Option<String>,
+    pub signature_error: Option<String>,
     /// The first damage. None when the chain is intact.
     pub fault: Option<ChainFault>,
 }

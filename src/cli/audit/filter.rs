@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use crate::audit::Kind;
-use crate::cli::output::exit::Refusal;
+use crate::cli::output::exit::CommandError;
 use crate::keystore::KeyStoreSettings;
 use crate::similar::nearest;
 
@@ -91,13 +91,13 @@ impl Filter {
     }
 
     /// Rejects a filter that no line can match.
-    pub(super) fn check(&self) -> Result<(), Refusal> {
+    pub(super) fn check(&self) -> Result<(), CommandError> {
         let both = self.since.as_ref().zip(self.until.as_ref());
         let Some((since, until)) = both.filter(|(since, until)| until <= since) else {
             return Ok(());
         };
         let reason = format!("--until {until} is not later than --since {since}");
-        Err(Refusal::usage(format!("no line can match: {reason}")))
+        Err(CommandError::usage(format!("no line can match: {reason}")))
     }
 
     /// Returns a message about a name that no key store has: it is misspelt, or was used earlier.

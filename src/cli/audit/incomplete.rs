@@ -41,7 +41,7 @@ impl SealsDue {
     fn overdue(self, found: &Verification) -> Option<Duration> {
         let last = found.last.as_ref()?;
         let now = self.now.or_else(|| last.moment())?;
-        let age = now.duration_since(found.unsealed_since?).ok()?;
+        let age = now.duration_since(found.unsigned_since?).ok()?;
         (age > self.allowed).then_some(age)
     }
 }

@@ -68,8 +68,8 @@ impl Report<'_> {
                 "unchecked": found.seals_unchecked,
                 "of_earlier_lines": found.seals_of_earlier_lines,
                 "missing": found.unsealed,
-                "through": found.sealed_through,
-                "error": found.unseal_error,
+                "through": found.signed_through,
+                "error": found.signature_error,
             },
             "recovered": found.recovered,
             "clock_went_back": found.clock_went_back,
@@ -121,7 +121,7 @@ impl Report<'_> {
 
     fn seals(&self) -> String {
         let found = self.found;
-        let mut text = match (self.with_hsm, found.seals_unchecked, found.sealed_through) {
+        let mut text = match (self.with_hsm, found.seals_unchecked, found.signed_through) {
             (false, seals, _) => format!(
                 "seals: {seals}, of which none was checked: only the chain was verified, and a user who can write these \
                  files could have written a new chain; --hsm verifies the seals with the HSMs\n"
@@ -136,10 +136,10 @@ impl Report<'_> {
                 "seals: {} genuine by the HSM (up to line {}), {unchecked} NOT CHECKED: {}\n",
                 found.seals_verified,
                 through.unwrap_or(0),
-                safe(found.unseal_error.as_deref().unwrap_or("no reason"))
+                safe(found.signature_error.as_deref().unwrap_or("no reason"))
             ),
         };
-        if let (Some(through), Some(last)) = (found.sealed_through, &found.last) {
+        if let (Some(through), Some(last)) = (found.signed_through, &found.last) {
             let behind = last.position.seq.saturating_sub(through);
             text.push_str(&format!("behind the last seal: {behind} lines, linked by the chain alone; if more were cut off, only who knew them can say\n"));
         }

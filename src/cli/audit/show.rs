@@ -12,7 +12,7 @@ use super::limit::{Latest, Limit};
 use super::trail::{Trail, followed, note, unreadable};
 use super::{columns, incomplete};
 use crate::audit::{Breaks, Lines, Listing};
-use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::cli::output::exit::{CommandError, ExitStatus};
 use crate::cli::output::progress::Progress;
 use crate::cli::output::terminal::safe;
 use crate::config::Outline;
@@ -55,10 +55,10 @@ pub(in crate::cli) struct Show {
 
 impl Show {
     pub(in crate::cli) fn run(self) -> ExitStatus {
-        self.show().unwrap_or_else(Refusal::report)
+        self.show().unwrap_or_else(CommandError::report)
     }
 
-    fn show(&self) -> Result<ExitStatus, Refusal> {
+    fn show(&self) -> Result<ExitStatus, CommandError> {
         self.filter.check()?;
         let outline = self.trail.outline()?;
         let outline = outline.as_ref();
@@ -100,7 +100,7 @@ impl Show {
     }
 
     /// Returns the files and opens the last one: if the log starts a new file at the same time, that one is read up to its former end.
-    fn lines(&self, outline: Option<&Outline>) -> Result<(Lines, Listing), Refusal> {
+    fn lines(&self, outline: Option<&Outline>) -> Result<(Lines, Listing), CommandError> {
         let mut listing = self.trail.listing(outline)?;
         for _ in 1..ATTEMPTS {
             let files = listing.files.clone();
@@ -139,7 +139,7 @@ impl Show {
         lines: &Lines,
         out: &Out<impl Write>,
         gaps: &[String],
-    ) -> Result<ExitStatus, Refusal> {
+    ) -> Result<ExitStatus, CommandError> {
         note_torn(lines.torn());
         gaps.iter().for_each(note);
         if out.strange > 0 {
@@ -147,7 +147,7 @@ impl Show {
             let message = format!(
                 "{strange} lines are not of an audit trail of schema version 1 and were left out"
             );
-            return Err(Refusal::new(ExitStatus::No, message));
+            return Err(CommandError::new(ExitStatus::No, message));
         }
         if out.read == 0 {
             let files: Vec<_> = lines
@@ -156,11 +156,11 @@ impl Show {
                 .map(|file| safe(&file.to_string_lossy()))
                 .collect();
             let message = format!("no audit log line in {}", files.join(", "));
-            return Err(Refusal::new(ExitStatus::No, message));
+            return Err(CommandError::new(ExitStatus::No, message));
         }
         let unknown = outline.and_then(|outline| self.filter.unknown_name(&outline.key_stores));
         match unknown.filter(|_| out.shown == 0) {
-            Some(unknown) => Err(Refusal::usage(unknown)),
+            Some(unknown) => Err(CommandError::usage(unknown)),
             None if gaps.is_empty() => Ok(ExitStatus::Done),
             None => Ok(ExitStatus::Incomplete),
         }
@@ -200,7 +200,7 @@ fn note_torn(bytes: usize) {
     }
 }
 
-fn wait(lines: &mut Lines, path: &Path) -> Result<(), Refusal> {
+fn wait(lines: &mut Lines, path: &Path) -> Result<(), CommandError> {
     thread::sleep(POLL);
     lines.look_for_more(path).map_err(unreadable)
 }

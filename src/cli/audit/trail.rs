@@ -7,9 +7,11 @@ use clap::Args;
 use serde_json::Value;
 
 use super::{filter, incomplete};
-use crate::audit::{AuditSettings, Lines, Listing, Position, in_order, last_recorded, list_trail};
+use crate::audit::{
+    AuditSettings, Lines, Listing, Position, in_order, last_recorded, list_audit_trail,
+};
 use crate::cli::input::load;
-use crate::cli::output::exit::Refusal;
+use crate::cli::output::exit::CommandError;
 use crate::config::Outline;
 
 /// Options that select an audit log.
@@ -27,7 +29,7 @@ pub(super) struct Trail {
 }
 
 impl Trail {
-    pub(super) fn outline(&self) -> Result<Option<Outline>, Refusal> {
+    pub(super) fn outline(&self) -> Result<Option<Outline>, CommandError> {
         self.config.as_deref().map(load::outline).transpose()
     }
 
@@ -39,13 +41,13 @@ impl Trail {
     pub(super) fn configured<'a>(
         &self,
         outline: Option<&'a Outline>,
-    ) -> Result<Option<&'a AuditSettings>, Refusal> {
+    ) -> Result<Option<&'a AuditSettings>, CommandError> {
         let outline = outline.filter(|_| self.named().is_empty());
         outline.map(settings).transpose()
     }
 
     /// Lists the current files, in the order of their lines.
-    pub(super) fn listing(&self, outline: Option<&Outline>) -> Result<Listing, Refusal> {
+    pub(super) fn listing(&self, outline: Option<&Outline>) -> Result<Listing, CommandError> {
         match self.configured(outline)? {
             Some(settings) => listing(settings),
             None => in_order(&self.named()).map_err(unreadable),
@@ -53,7 +55,7 @@ impl Trail {
     }
 
     /// Returns the last acknowledged line of the configured audit log. Must be called before the files are read, because the log may grow.
-    pub(super) fn end(&self, outline: Option<&Outline>) -> Result<Option<Position>, Refusal> {
+    pub(super) fn end(&self, outline: Option<&Outline>) -> Result<Option<Position>, CommandError> {
         let settings = self.configured(outline)?;
         let end = settings.map(|settings| last_recorded(&settings.path));
         Ok(end.transpose().map_err(unreadable)?.flatten())
@@ -61,26 +63,29 @@ impl Trail {
 }
 
 /// Returns the `[audit]` settings, which must exist.
-pub(in crate::cli) fn settings(outline: &Outline) -> Result<&AuditSettings, Refusal> {
+pub(in crate::cli) fn settings(outline: &Outline) -> Result<&AuditSettings, CommandError> {
     outline.audit.as_ref().ok_or_else(|| {
         let message = "the configuration has no [audit] table, so the proxy writes no audit log";
-        Refusal::usage(message)
+        CommandError::usage(message)
     })
 }
 
-pub(super) fn listing(settings: &AuditSettings) -> Result<Listing, Refusal> {
+pub(super) fn listing(settings: &AuditSettings) -> Result<Listing, CommandError> {
     let path = &settings.path;
     let message = |error: io::Error| unreadable(format!("{}: {error}", path.display()));
-    list_trail(path).map_err(message)
+    list_audit_trail(path).map_err(message)
 }
 
 /// Returns the error for a file that cannot be read.
-pub(super) fn unreadable(error: impl std::fmt::Display) -> Refusal {
-    Refusal::usage(format!("cannot read {error}"))
+pub(super) fn unreadable(error: impl std::fmt::Display) -> CommandError {
+    CommandError::usage(format!("cannot read {error}"))
 }
 
 /// Returns the lines of the audit log about a request, the newest last.
-pub(in crate::cli) fn requests(settings: &AuditSettings, id: &str) -> Result<Vec<Value>, Refusal> {
+pub(in crate::cli) fn requests(
+    settings: &AuditSettings,
+    id: &str,
+) -> Result<Vec<Value>, CommandError> {
     let wanted = filter::Filter::of_request(id);
     let end = last_recorded(&settings.path).map_err(unreadable)?;
     let listing = listing(settings)?;

@@ -11,7 +11,7 @@ use super::report;
 use super::trail::{Trail, unreadable};
 use crate::audit::{Listing, Position, Verification, verify};
 use crate::cli::input::{hsms, load};
-use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::cli::output::exit::{CommandError, ExitStatus};
 use crate::cli::output::progress::Progress;
 use crate::config::Outline;
 use crate::inventory::Inventory;
@@ -74,7 +74,7 @@ impl Verify {
     }
 
     /// Returns the result, the files, and what is known from other sources.
-    fn found(&self) -> Result<(Verification, Listing, Known), Refusal> {
+    fn found(&self) -> Result<(Verification, Listing, Known), CommandError> {
         let outline = self.trail.outline()?;
         let outline = outline.as_ref();
         let known = self.known(outline)?;
@@ -83,7 +83,7 @@ impl Verify {
     }
 
     /// Must be called before the files are read, because the log may grow.
-    fn known(&self, outline: Option<&Outline>) -> Result<Known, Refusal> {
+    fn known(&self, outline: Option<&Outline>) -> Result<Known, CommandError> {
         let configured = self.trail.configured(outline)?;
         let now = configured.map(|_| SystemTime::now());
         let settings = outline.and_then(|outline| outline.audit.as_ref());
@@ -99,7 +99,7 @@ impl Verify {
         &self,
         outline: Option<&Outline>,
         known: &Known,
-    ) -> Result<(Verification, Listing), Refusal> {
+    ) -> Result<(Verification, Listing), CommandError> {
         if !self.hsm {
             return self.verified(outline, known, None);
         }
@@ -112,7 +112,7 @@ impl Verify {
         keys.extend(audit.and_then(|audit| audit.key.clone()));
         if keys.is_empty() {
             let message = "[audit] has no key, so no HSM seals the audit log; for seals of an earlier key, use --seal-key";
-            return Err(Refusal::usage(message));
+            return Err(CommandError::usage(message));
         }
         let inventory = hsms::open(file, &configured.hsms, &self.logins);
         self.verified(outline, known, Some((&inventory, &keys)))
@@ -123,7 +123,7 @@ impl Verify {
         outline: Option<&Outline>,
         known: &Known,
         sealers: Option<(&Inventory, &[String])>,
-    ) -> Result<(Verification, Listing), Refusal> {
+    ) -> Result<(Verification, Listing), CommandError> {
         let mut listing = self.trail.listing(outline)?;
         for _ in 1..ATTEMPTS {
             let found = self.verify(&listing.files, sealers)?;
@@ -143,7 +143,7 @@ impl Verify {
         &self,
         files: &[PathBuf],
         sealers: Option<(&Inventory, &[String])>,
-    ) -> Result<Verification, Refusal> {
+    ) -> Result<Verification, CommandError> {
         let mut progress = Progress::begin();
         let mut tell = |lines| progress.show(|| format!("{lines} lines verified…"));
         let seals = sealers.map(|(inventory, keys)| inventory.seals(keys));

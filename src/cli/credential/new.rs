@@ -11,7 +11,7 @@ use clap::{ArgGroup, Args};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::cli::output::exit::{CommandError, ExitStatus};
 use crate::config::{self, Configuration};
 use crate::private_file::{self, NewFile};
 use crate::secret::Secret;
@@ -66,14 +66,14 @@ impl New {
         }
     }
 
-    fn make(&self) -> Result<Made, Refusal> {
+    fn make(&self) -> Result<Made, CommandError> {
         let configuration = self.configuration()?;
         let prefix = self.prefix(configuration.as_ref())?;
-        let credential = NewCredential::generate().map_err(Refusal::internal)?;
+        let credential = NewCredential::generate().map_err(CommandError::internal)?;
         let stores = configuration.iter().flat_map(|c| &c.key_stores);
         if is_used(stores.map(|store| &store.credentials), &credential.id) {
             let message = "the new access key id is in use already; nothing was written: run again";
-            return Err(Refusal::new(ExitStatus::No, message));
+            return Err(CommandError::new(ExitStatus::No, message));
         }
         let secret_file = absolute(&self.secret_file)?;
         let made = Made {
@@ -81,24 +81,24 @@ impl New {
             prefix,
             secret_file,
         };
-        private_file::create_private(&self.files(&made).map_err(Refusal::internal)?)?;
+        private_file::create_private(&self.files(&made).map_err(CommandError::internal)?)?;
         Ok(made)
     }
 
-    fn configuration(&self) -> Result<Option<Configuration>, Refusal> {
+    fn configuration(&self) -> Result<Option<Configuration>, CommandError> {
         let Some(file) = &self.config else {
             return Ok(None);
         };
         let loaded = config::load(file).map_err(|errors| {
             let hint = "if the configuration is not ready, use --path-prefix instead";
             let message = format!("{} has errors ({hint}):\n{errors}", file.display());
-            Refusal::new(ExitStatus::BadConfiguration, message.trim_end())
+            CommandError::new(ExitStatus::BadConfiguration, message.trim_end())
         })?;
         Ok(Some(loaded.configuration))
     }
 
     /// Returns the prefix of the named store, or the prefix on the command line. The parser ensures that one of them exists.
-    fn prefix(&self, configuration: Option<&Configuration>) -> Result<PathPrefix, Refusal> {
+    fn prefix(&self, configuration: Option<&Configuration>) -> Result<PathPrefix, CommandError> {
         let stores = configuration.map(|c| c.key_stores.as_slice());
         let stores = stores.unwrap_or_default();
         let named = stores
@@ -108,7 +108,7 @@ impl New {
         named.or_else(|| self.path_prefix.clone()).ok_or_else(|| {
             let known: Vec<&str> = stores.iter().map(|store| store.name.as_str()).collect();
             let message = format!("no such key store; known are: {}", known.join(", "));
-            Refusal::usage(message)
+            CommandError::usage(message)
         })
     }
 
@@ -127,7 +127,7 @@ impl New {
     }
 
     /// Prints the next steps for the files. If standard output is closed, the error describes how to start again.
-    fn show(&self, made: &Made) -> Result<(), Refusal> {
+    fn show(&self, made: &Made) -> Result<(), CommandError> {
         let written = match self.json {
             true => self.print_json(made),
             false => self.print_text(made),
@@ -137,7 +137,7 @@ impl New {
                 "{} was written, but not shown ({error}); remove it and run again",
                 made.secret_file
             );
-            Refusal::new(ExitStatus::Internal, message)
+            CommandError::new(ExitStatus::Internal, message)
         })?;
         if self.console_file.is_none() {
             let warning =
@@ -203,11 +203,11 @@ fn is_used<'a>(mut stores: impl Iterator<Item = &'a Credentials>, id: &AccessKey
     stores.any(|credentials| credentials.iter().any(|credential| credential.id() == id))
 }
 
-fn absolute(path: &Path) -> Result<String, Refusal> {
+fn absolute(path: &Path) -> Result<String, CommandError> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     absolute.to_str().map(str::to_owned).ok_or_else(|| {
         let message = "the path of --secret-file is not UTF-8, as TOML must be";
-        Refusal::usage(message)
+        CommandError::usage(message)
     })
 }
 

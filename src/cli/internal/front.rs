@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::app::{self, AppError};
-use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::cli::output::exit::{CommandError, ExitStatus};
 use crate::hsm_protocol::launch::launched;
 
 /// Internal: the process that serves KMS. Only a running "xks-proxy serve" starts it.
@@ -22,7 +22,7 @@ impl Front {
     pub(in crate::cli) fn run(self) -> ExitStatus {
         let launcher = match launched::take_channel() {
             Ok(launcher) => launcher,
-            Err(error) => return Refusal::usage(error.to_string()).report(),
+            Err(error) => return CommandError::usage(error.to_string()).report(),
         };
         // The name in `ps` and `top`. If it cannot be set, nothing else is affected.
         let _ = rustix::thread::set_name(c"xks-proxy-front");

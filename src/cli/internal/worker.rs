@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::cli::output::exit::{CommandError, ExitStatus};
 use crate::hsm_protocol::launch::{HsmName, SettingsChoice};
 use crate::launcher::Plan;
 use crate::worker::{self, Preparation, Purpose, WorkerError};
@@ -51,7 +51,7 @@ impl Worker {
             WorkerError::NotLaunched(_) => ExitStatus::WrongUsage,
             WorkerError::Io(_) => ExitStatus::Internal,
         };
-        Refusal::new(status, error.to_string()).report()
+        CommandError::new(status, error.to_string()).report()
     }
 
     fn purpose(&self) -> Purpose {

@@ -8,14 +8,14 @@ use serde_json::json;
 use super::table;
 use crate::cli::input::hsms::LoginOptions;
 use crate::cli::input::{hsms, load};
-use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::cli::output::exit::{CommandError, ExitStatus};
 use crate::config::Configuration;
 use crate::hsm::HsmSettings;
 use crate::inventory::{CreationError, HeldKey, Inventory};
 use crate::keystore::KeyStoreSettings;
 
 /// Reads the configuration.
-pub(super) fn load(file: &Path) -> Result<Configuration, Refusal> {
+pub(super) fn load(file: &Path) -> Result<Configuration, CommandError> {
     Ok(load::configuration(file)?.configuration)
 }
 
@@ -26,7 +26,7 @@ pub(super) fn report_error(error: &CreationError, as_json: bool) -> ExitStatus {
         CreationError::NameInUse(_) | CreationError::Failed(_) => ExitStatus::No,
     };
     if !as_json {
-        return Refusal::new(status, error.to_string()).report();
+        return CommandError::new(status, error.to_string()).report();
     }
     let report = json!({ "ok": false, "error": error.name(), "message": error.to_string() });
     // If standard output is closed, the exit code is the only report.
@@ -49,7 +49,7 @@ pub(super) fn open(
 pub(super) fn store<'a>(
     configuration: &'a Configuration,
     name: &str,
-) -> Result<&'a KeyStoreSettings, Refusal> {
+) -> Result<&'a KeyStoreSettings, CommandError> {
     let mut stores = configuration.key_stores.iter();
     stores.find(|store| store.name == name).ok_or_else(|| {
         let known = configuration.key_stores.iter().map(|store| &*store.name);
@@ -58,13 +58,17 @@ pub(super) fn store<'a>(
 }
 
 /// Returns the error for an unknown name, with the known names.
-pub(super) fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Refusal {
+pub(super) fn unknown<'a>(
+    kind: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a str>,
+) -> CommandError {
     let known: Vec<&str> = known.collect();
     let message = format!(
         "no {kind} is named {name:?}; known are: {}",
         known.join(", ")
     );
-    Refusal::usage(message)
+    CommandError::usage(message)
 }
 
 /// Describes a key in one line.

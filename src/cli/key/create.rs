@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::common::{advice, describe, load, name_of, open, report_error, unknown};
 use crate::cli::input::hsms::LoginOptions;
-use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::cli::output::exit::{CommandError, ExitStatus};
 use crate::config::{self, Configuration};
 use crate::hsm_protocol::NewKey;
 use crate::inventory::{AffectedHsms, Created, CreationError};
@@ -67,7 +67,7 @@ impl Create {
         }
     }
 
-    fn create(&self) -> Result<Result<Created, CreationError>, Refusal> {
+    fn create(&self) -> Result<Result<Created, CreationError>, CommandError> {
         let configuration = load(&self.config)?;
         if let Some(hsm) = &self.hsm {
             self.check_name(&configuration, hsm)?;
@@ -88,7 +88,7 @@ impl Create {
         Ok(inventory.create(&hsm, &new, &must_have))
     }
 
-    fn check_name(&self, configuration: &Configuration, hsm: &str) -> Result<(), Refusal> {
+    fn check_name(&self, configuration: &Configuration, hsm: &str) -> Result<(), CommandError> {
         let mut known = configuration.hsms.iter().map(|hsm| &*hsm.name);
         match known.any(|name| name == hsm) {
             true => Ok(()),
@@ -108,14 +108,14 @@ impl Create {
         names.filter(is_selected).collect()
     }
 
-    fn creating_hsm(&self, configuration: &Configuration) -> Result<String, Refusal> {
+    fn creating_hsm(&self, configuration: &Configuration) -> Result<String, CommandError> {
         match (&self.hsm, configuration.hsms.as_slice()) {
             (Some(named), _) => Ok(named.clone()),
             (None, [only]) => Ok(only.name.to_string()),
             (None, several) => {
                 let names: Vec<&str> = several.iter().map(|hsm| &*hsm.name).collect();
                 let message = format!("--hsm is required; known HSMs are: {}", names.join(", "));
-                Err(Refusal::usage(message))
+                Err(CommandError::usage(message))
             }
         }
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::common::{load, open, store};
 use super::table;
 use crate::cli::input::hsms::LoginOptions;
-use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::cli::output::exit::{CommandError, ExitStatus};
 use crate::config::Configuration;
 use crate::inventory::{Encryptions, Examination};
 use crate::keystore::KeyStoreSettings;
@@ -45,7 +45,7 @@ impl List {
             Ok(examination) => examination,
             Err(refusal) => return refusal.report(),
         };
-        let faults = examination.all_faults();
+        let faults = examination.all_errors();
         // A closed output changes nothing about the exit code.
         drop(match self.json {
             true => {
@@ -60,7 +60,7 @@ impl List {
         }
     }
 
-    fn examine(&self) -> Result<Examination, Refusal> {
+    fn examine(&self) -> Result<Examination, CommandError> {
         let configuration = load(&self.config)?;
         let stores: Vec<&KeyStoreSettings> = match &self.store {
             Some(name) => vec![store(&configuration, name)?],

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::common::{advice, name_of, open, report_error, store, unknown};
 use crate::cli::input::hsms::LoginOptions;
 use crate::cli::input::load;
-use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::cli::output::exit::{CommandError, ExitStatus};
 use crate::config::{NewVersion, Original};
 use crate::hex;
 use crate::inventory::{CreationError, Rotated, Rotation};
@@ -56,7 +56,7 @@ pub(in crate::cli) struct Rotate {
 /// Why a rotation failed.
 enum Failure {
     Creation(CreationError),
-    Command(Refusal),
+    Command(CommandError),
 }
 
 impl From<CreationError> for Failure {
@@ -65,8 +65,8 @@ impl From<CreationError> for Failure {
     }
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
+impl From<CommandError> for Failure {
+    fn from(refusal: CommandError) -> Self {
         Self::Command(refusal)
     }
 }
@@ -112,8 +112,8 @@ impl Rotate {
         let mut inventory = open(&self.config, &configuration, &store.hsms, &self.logins);
         let rotated = rotation.carry_out(&mut inventory, self.hsm.as_deref())?;
         let steps = self.steps(&original, &rotation);
-        let steps =
-            steps.ok_or_else(|| Refusal::internal("the table of the key was not found again"))?;
+        let steps = steps
+            .ok_or_else(|| CommandError::internal("the table of the key was not found again"))?;
         Ok(Outcome {
             number: rotation.number.0,
             steps: rotated.is_complete().then_some(steps),
@@ -136,7 +136,7 @@ impl Rotate {
         Some([first?, second?])
     }
 
-    fn key_of<'a>(&self, store: &'a KeyStoreSettings) -> Result<&'a KeySettings, Refusal> {
+    fn key_of<'a>(&self, store: &'a KeyStoreSettings) -> Result<&'a KeySettings, CommandError> {
         let mut keys = store.keys.iter();
         keys.find(|key| key.id().as_str() == self.key)
             .ok_or_else(|| {

@@ -28,14 +28,14 @@ pub(in crate::cli) enum ExitStatus {
 
 /// The reason why a command failed.
 #[derive(Debug)]
-pub(in crate::cli) struct Refusal {
+pub(in crate::cli) struct CommandError {
     /// The exit code.
     pub(in crate::cli) status: ExitStatus,
     /// The error and the corrective action.
     pub(in crate::cli) message: String,
 }
 
-impl Refusal {
+impl CommandError {
     pub(in crate::cli) fn new(status: ExitStatus, message: impl Into<String>) -> Self {
         let message = message.into();
         Self { status, message }
@@ -57,7 +57,7 @@ impl Refusal {
     }
 }
 
-impl From<CreateError> for Refusal {
+impl From<CreateError> for CommandError {
     fn from(error: CreateError) -> Self {
         let status = match error {
             CreateError::Exists(_) => ExitStatus::No,

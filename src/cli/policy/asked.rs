@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use crate::cli::audit;
-use crate::cli::output::exit::Refusal;
+use crate::cli::output::exit::CommandError;
 use crate::cli::output::terminal::safe;
 use crate::config::Outline;
 use crate::connections::ClientCertificate;
@@ -40,12 +40,12 @@ pub(super) fn of_request(
     action: Action,
     client_certificate: ClientCertificate,
     file: &Path,
-) -> Result<Asked, Refusal> {
+) -> Result<Asked, CommandError> {
     let text = read(file);
-    let text =
-        text.map_err(|error| Refusal::usage(format!("cannot read {}: {error}", file.display())))?;
+    let text = text
+        .map_err(|error| CommandError::usage(format!("cannot read {}: {error}", file.display())))?;
     let value: Value = serde_json::from_str(&text)
-        .map_err(|error| Refusal::usage(format!("the request is not JSON: {error}")))?;
+        .map_err(|error| CommandError::usage(format!("the request is not JSON: {error}")))?;
     Ok(Asked {
         store: store.to_owned(),
         key: key.to_owned(),
@@ -59,14 +59,15 @@ pub(super) fn of_request(
 }
 
 /// Returns the request from its newest audit log line.
-pub(super) fn of_trail(outline: &Outline, id: &str) -> Result<Asked, Refusal> {
+pub(super) fn from_audit_log(outline: &Outline, id: &str) -> Result<Asked, CommandError> {
     let mut found = audit::requests(audit::settings(outline)?, id)?;
     let line = found.pop();
-    let line = line
-        .ok_or_else(|| Refusal::usage(format!("no audit log line is about the request {id:?}")))?;
+    let line = line.ok_or_else(|| {
+        CommandError::usage(format!("no audit log line is about the request {id:?}"))
+    })?;
     let text = |name: &str| line.get(name).and_then(Value::as_str);
     let lacks = |what: &str| {
-        Refusal::usage(format!(
+        CommandError::usage(format!(
             "the line of this request has no {what}: the proxy rejected the request before the policy decision"
         ))
     };
@@ -74,7 +75,11 @@ pub(super) fn of_trail(outline: &Outline, id: &str) -> Result<Asked, Refusal> {
         Some("encrypt") => Action::Encrypt,
         Some("decrypt") => Action::Decrypt,
         Some("metadata") => Action::GetKeyMetadata,
-        Some(other) => return Err(Refusal::usage(format!("policies do not apply to {other}"))),
+        Some(other) => {
+            return Err(CommandError::usage(format!(
+                "policies do not apply to {other}"
+            )));
+        }
         None => return Err(lacks("operation")),
     };
     let time = text("time").and_then(|time| humantime::parse_rfc3339(time).ok());
@@ -136,10 +141,10 @@ impl Asked {
 }
 
 /// Returns the client certificate result in the line. Lines of older versions have a subject if, and only if, a certificate was verified.
-fn recorded_certificate(line: &Value) -> Result<ClientCertificate, Refusal> {
+fn recorded_certificate(line: &Value) -> Result<ClientCertificate, CommandError> {
     let text = |name: &str| line.get(name).and_then(Value::as_str);
     let unknown =
-        || Refusal::usage("the line has a client_certificate that this version does not know");
+        || CommandError::usage("the line has a client_certificate that this version does not know");
     match (text("client_certificate"), text("client_subject")) {
         (Some(name), _) => ClientCertificate::from_name(name).ok_or_else(unknown),
         (None, Some(_)) => Ok(ClientCertificate::Verified),
@@ -147,17 +152,17 @@ fn recorded_certificate(line: &Value) -> Result<ClientCertificate, Refusal> {
     }
 }
 
-fn metadata(value: &Value) -> Result<RequestMetadata, Refusal> {
+fn metadata(value: &Value) -> Result<RequestMetadata, CommandError> {
     let body = json!({ "requestMetadata": value }).to_string();
     let parsed = KeyMetadataRequest::parse(body.as_bytes());
-    let request = parsed.map_err(|fault| Refusal::usage(fault.kind.message()))?;
+    let request = parsed.map_err(|fault| CommandError::usage(fault.kind.message()))?;
     Ok(request.metadata)
 }
 
 /// Returns the data of the PROXY header, under the names of the audit log; a request in a file may have them, too.
-fn transport(value: &Value) -> Result<Transport, Refusal> {
+fn transport(value: &Value) -> Result<Transport, CommandError> {
     let text = |name: &str| value.get(name).and_then(Value::as_str);
-    let wrong = |name: &str| Refusal::usage(format!("{name} is malformed"));
+    let wrong = |name: &str| CommandError::usage(format!("{name} is malformed"));
     let endpoint = |id: &str| {
         let id = VpcEndpointId::parse(id.as_bytes());
         id.ok_or_else(|| wrong("vpc_endpoint"))

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::asked::{Asked, of_request, of_trail};
+use super::asked::{Asked, from_audit_log, of_request};
 use super::load;
-use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::cli::output::exit::{CommandError, ExitStatus};
 use crate::cli::output::terminal::safe;
 use crate::config::Outline;
 use crate::connections::ClientCertificate;
@@ -88,7 +88,7 @@ impl Explain {
         }
     }
 
-    fn decide(&self) -> Result<(Asked, Decision), Refusal> {
+    fn decide(&self) -> Result<(Asked, Decision), CommandError> {
         let (outline, policy) = load::policy(&self.config)?;
         let asked = self.asked(&outline)?;
         let (store, key) = key_of(&outline, &asked)?;
@@ -108,14 +108,14 @@ impl Explain {
         Ok((asked, decision))
     }
 
-    fn asked(&self, outline: &Outline) -> Result<Asked, Refusal> {
+    fn asked(&self, outline: &Outline) -> Result<Asked, CommandError> {
         if let Some(id) = &self.kms_request_id {
-            return of_trail(outline, id);
+            return from_audit_log(outline, id);
         }
         // The parser of the command line has seen to it that all of them are there.
         let parts = (&self.store, &self.key, self.operation, &self.request);
         let (Some(store), Some(key), Some(operation), Some(file)) = parts else {
-            return Err(Refusal::usage(
+            return Err(CommandError::usage(
                 "--store, --key, --operation and --request are needed",
             ));
         };
@@ -132,15 +132,17 @@ fn client_certificate(name: &str) -> Result<ClientCertificate, String> {
 fn key_of<'a>(
     outline: &'a Outline,
     asked: &Asked,
-) -> Result<(&'a KeyStoreSettings, &'a KeySettings), Refusal> {
+) -> Result<(&'a KeyStoreSettings, &'a KeySettings), CommandError> {
     let (name, id) = (&asked.store, &asked.key);
     let mut stores = outline.key_stores.iter();
     let store = stores.find(|store| store.name == *name);
-    let store = store
-        .ok_or_else(|| Refusal::usage(format!("the configuration has no key store {name:?}")))?;
+    let store = store.ok_or_else(|| {
+        CommandError::usage(format!("the configuration has no key store {name:?}"))
+    })?;
     let mut keys = store.keys.iter();
     let key = keys.find(|key| key.id().as_str() == id);
-    let key = key.ok_or_else(|| Refusal::usage(format!("the store {name:?} has no key {id:?}")))?;
+    let key =
+        key.ok_or_else(|| CommandError::usage(format!("the store {name:?} has no key {id:?}")))?;
     Ok((store, key))
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::target::{SERVICE, Target, TargetOptions};
 use crate::cli::input::files::read;
-use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::cli::output::exit::{CommandError, ExitStatus};
 use crate::client::{Caller, TlsClient, Trust};
 use crate::sigv4::Signer;
 use crate::toolkit::bench::{
@@ -94,10 +94,10 @@ pub(in crate::cli) struct Bench {
 
 impl Bench {
     pub(in crate::cli) fn run(self) -> ExitStatus {
-        self.measure().unwrap_or_else(Refusal::report)
+        self.measure().unwrap_or_else(CommandError::report)
     }
 
-    fn measure(&self) -> Result<ExitStatus, Refusal> {
+    fn measure(&self) -> Result<ExitStatus, CommandError> {
         let target = self.target.target()?;
         let old = self.compare.as_deref().map(saved).transpose()?;
         let target = self.bench_target(target)?;
@@ -109,15 +109,15 @@ impl Bench {
         Ok(self.status(&report, old.as_ref()))
     }
 
-    fn bench_target(&self, target: Target) -> Result<BenchTarget, Refusal> {
+    fn bench_target(&self, target: Target) -> Result<BenchTarget, CommandError> {
         let key = self.target.key.clone();
         let key =
-            key.ok_or_else(|| Refusal::usage("give --key, an external key id of the store"))?;
+            key.ok_or_else(|| CommandError::usage("give --key, an external key id of the store"))?;
         let is_own = self.i_own_this_endpoint;
         let address = bench::address_of(target.connect, &target.host, target.port, is_own);
-        let address = address.map_err(|error| Refusal::usage(error.to_string()))?;
+        let address = address.map_err(|error| CommandError::usage(error.to_string()))?;
         let credential = target.credential();
-        let credential = credential.map_err(|error| Refusal::usage(error.to_string()))?;
+        let credential = credential.map_err(|error| CommandError::usage(error.to_string()))?;
         let tls = TlsClient::new(Trust::PublicAnd(target.authorities), target.identity);
         let caller = Caller {
             address,
@@ -125,7 +125,7 @@ impl Bench {
             named_port: target.port,
             path: target.path,
             signer: Signer::new(credential, &target.region, SERVICE),
-            tls: tls.map_err(|error| Refusal::usage(error.to_string()))?,
+            tls: tls.map_err(|error| CommandError::usage(error.to_string()))?,
         };
         Ok(BenchTarget { caller, key })
     }
@@ -159,7 +159,7 @@ impl Bench {
         drop(writeln!(stderr, "{snapshot}"));
     }
 
-    fn write_files(&self, report: &Report, old: Option<&Report>) -> Result<(), Refusal> {
+    fn write_files(&self, report: &Report, old: Option<&Report>) -> Result<(), CommandError> {
         if let Some(file) = &self.save {
             write(file, &report.to_json())?;
         }
@@ -191,29 +191,31 @@ impl Bench {
     }
 }
 
-fn failed(error: BenchError) -> Refusal {
+fn failed(error: BenchError) -> CommandError {
     let status = match error {
         BenchError::Unreachable(_) | BenchError::NothingToDecrypt(_) | BenchError::Interrupted => {
             ExitStatus::No
         }
         BenchError::Runtime(_) | BenchError::Lost => ExitStatus::Internal,
     };
-    Refusal::new(status, error.to_string())
+    CommandError::new(status, error.to_string())
 }
 
-fn saved(file: &Path) -> Result<Report, Refusal> {
+fn saved(file: &Path) -> Result<Report, CommandError> {
     let report = Report::parse(&read(file)?);
     report.map_err(|fault| {
-        Refusal::new(
+        CommandError::new(
             ExitStatus::WrongUsage,
             format!("{} {fault}", file.display()),
         )
     })
 }
 
-fn write(file: &Path, text: &str) -> Result<(), Refusal> {
+fn write(file: &Path, text: &str) -> Result<(), CommandError> {
     let written = std::fs::write(file, text);
-    written.map_err(|error| Refusal::internal(format!("cannot write {}: {error}", file.display())))
+    written.map_err(|error| {
+        CommandError::internal(format!("cannot write {}: {error}", file.display()))
+    })
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::target::{self, TargetOptions};
-use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::cli::output::exit::{CommandError, ExitStatus};
 use crate::cli::output::progress::Progress;
 use crate::client::Trust;
 use crate::toolkit::conformance::wire::{Endpoint, Signer, Tls};
@@ -112,7 +112,7 @@ impl Conformance {
         }
     }
 
-    fn run_cases(&self) -> Result<ExitStatus, Refusal> {
+    fn run_cases(&self) -> Result<ExitStatus, CommandError> {
         let cases = self.cases()?;
         if self.list {
             // A closed output changes nothing about the exit code.
@@ -125,7 +125,7 @@ impl Conformance {
             false => write!(io::stdout(), "{}", conformance::table(&results)),
         });
         if let Some(file) = &self.junit {
-            fs::write(file, conformance::junit(&results)).map_err(Refusal::internal)?;
+            fs::write(file, conformance::junit(&results)).map_err(CommandError::internal)?;
         }
         Ok(match conformance::failed(&results) {
             true => ExitStatus::No,
@@ -133,22 +133,22 @@ impl Conformance {
         })
     }
 
-    fn cases(&self) -> Result<Vec<Case>, Refusal> {
+    fn cases(&self) -> Result<Vec<Case>, CommandError> {
         let mut cases = conformance::all();
         if !self.only.is_empty() {
             cases.retain(|case| self.only.iter().any(|pattern| matches(pattern, &case.id)));
         }
         match cases.is_empty() {
-            true => Err(Refusal::usage("no case matches --only: see --list")),
+            true => Err(CommandError::usage("no case matches --only: see --list")),
             false => Ok(cases),
         }
     }
 
-    fn target(&self) -> Result<Target, Refusal> {
+    fn target(&self) -> Result<Target, CommandError> {
         let target = self.target.target()?;
         let key = self.target.key.clone();
         let key =
-            key.ok_or_else(|| Refusal::usage("give --key, one that may encrypt and decrypt"))?;
+            key.ok_or_else(|| CommandError::usage("give --key, one that may encrypt and decrypt"))?;
         let identity = |certificate: &Option<PathBuf>, key: &Option<PathBuf>| {
             let found = target::identity(certificate.as_deref(), key.as_deref());
             found.map(|identity| identity.map(Arc::new))
@@ -181,7 +181,7 @@ impl Conformance {
         })
     }
 
-    fn second_signer(&self, region: &str) -> Result<Option<Signer>, Refusal> {
+    fn second_signer(&self, region: &str) -> Result<Option<Signer>, CommandError> {
         let Some(file) = &self.second_credential else {
             return Ok(None);
         };

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::target::{SERVICE, Target, TargetOptions};
 use crate::cli::input::files::read_text;
-use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::cli::output::exit::{CommandError, ExitStatus};
 use crate::toolkit::probe::{self, Check, CheckResult, Report, Settings, TrustedRoots};
 
 /// Find out whether KMS could use an endpoint: names, TLS, certificates, credential, clocks, latencies.
@@ -36,10 +36,10 @@ pub(in crate::cli) struct Probe {
 
 impl Probe {
     pub(in crate::cli) fn run(self) -> ExitStatus {
-        self.probe().unwrap_or_else(Refusal::report)
+        self.probe().unwrap_or_else(CommandError::report)
     }
 
-    fn probe(&self) -> Result<ExitStatus, Refusal> {
+    fn probe(&self) -> Result<ExitStatus, CommandError> {
         let target = self.target.target()?;
         let trusted = self.trusted_roots()?;
         let live = !self.json && io::stdout().is_terminal();
@@ -49,7 +49,7 @@ impl Probe {
                 drop(print_check(&mut io::stdout(), check));
             }
         });
-        let report = outcome.map_err(Refusal::internal)?;
+        let report = outcome.map_err(CommandError::internal)?;
         // A closed output changes nothing about the exit code.
         drop(self.print(&report, live));
         Ok(match report.is_ready() {
@@ -75,13 +75,13 @@ impl Probe {
         }
     }
 
-    fn trusted_roots(&self) -> Result<Option<TrustedRoots>, Refusal> {
+    fn trusted_roots(&self) -> Result<Option<TrustedRoots>, CommandError> {
         let Some(file) = &self.trusted_roots else {
             return Ok(None);
         };
         let roots = TrustedRoots::parse(&read_text(file)?);
         let file = file.display();
-        let wrong = |error| Refusal::usage(format!("{file} {error}"));
+        let wrong = |error| CommandError::usage(format!("{file} {error}"));
         roots.map(Some).map_err(wrong)
     }
 

@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::cli::input::files::{read, read_text};
-use crate::cli::output::exit::Refusal;
+use crate::cli::output::exit::CommandError;
 use crate::client::{ClientIdentity, authorities};
 use crate::secret::Secret;
 use crate::sigv4::{Credential, CredentialError};
@@ -97,9 +97,9 @@ struct ConsoleCredential {
 
 impl TargetOptions {
     /// Reads the files.
-    pub(in crate::cli) fn target(&self) -> Result<Target, Refusal> {
+    pub(in crate::cli) fn target(&self) -> Result<Target, CommandError> {
         let given = self.endpoint.as_deref();
-        let (host, port) = endpoint(given.ok_or_else(|| Refusal::usage("give --endpoint"))?)?;
+        let (host, port) = endpoint(given.ok_or_else(|| CommandError::usage("give --endpoint"))?)?;
         let console = self.console()?;
         let path = self.path.clone().or(console.path);
         Ok(Target {
@@ -107,7 +107,7 @@ impl TargetOptions {
             port,
             connect: self.connect,
             path: path.ok_or_else(|| {
-                Refusal::usage(
+                CommandError::usage(
                     "give --path: without the console's JSON file, the path is not known",
                 )
             })?,
@@ -122,7 +122,7 @@ impl TargetOptions {
         })
     }
 
-    fn console(&self) -> Result<Console, Refusal> {
+    fn console(&self) -> Result<Console, CommandError> {
         match (&self.credential, &self.access_key_id, &self.secret_file) {
             (Some(file), ..) => console(file),
             (None, Some(id), Some(file)) => {
@@ -133,18 +133,18 @@ impl TargetOptions {
                     secret: Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()),
                 })
             }
-            _ => Err(Refusal::usage(
+            _ => Err(CommandError::usage(
                 "give --credential, or --access-key-id with --secret-file",
             )),
         }
     }
 
-    fn authorities(&self) -> Result<Vec<Vec<u8>>, Refusal> {
+    fn authorities(&self) -> Result<Vec<Vec<u8>>, CommandError> {
         let Some(file) = &self.ca else {
             return Ok(Vec::new());
         };
         let name = file.display();
-        authorities(&read(file)?).map_err(|fault| Refusal::usage(format!("{name} {fault}")))
+        authorities(&read(file)?).map_err(|fault| CommandError::usage(format!("{name} {fault}")))
     }
 }
 
@@ -162,21 +162,21 @@ impl Target {
 pub(in crate::cli) fn identity(
     certificate: Option<&Path>,
     key: Option<&Path>,
-) -> Result<Option<ClientIdentity>, Refusal> {
+) -> Result<Option<ClientIdentity>, CommandError> {
     let (Some(certificate), Some(key)) = (certificate, key) else {
         return Ok(None);
     };
     let identity = ClientIdentity::from_pem(&read(certificate)?, &read(key)?);
-    identity.map(Some).map_err(Refusal::usage)
+    identity.map(Some).map_err(CommandError::usage)
 }
 
 /// Reads the console's JSON.
-pub(in crate::cli) fn console(file: &Path) -> Result<Console, Refusal> {
+pub(in crate::cli) fn console(file: &Path) -> Result<Console, CommandError> {
     let text = read(file)?;
     // The error of a JSON parser may quote the file, which holds a secret.
     let console: ConsoleFile = serde_json::from_slice(&text).map_err(|error| {
         let (file, line) = (file.display(), error.line());
-        Refusal::usage(format!("{file} is not the console's JSON (line {line})"))
+        CommandError::usage(format!("{file} is not the console's JSON (line {line})"))
     })?;
     let credential = console.xks_proxy_authentication_credential;
     Ok(Console {
@@ -187,9 +187,9 @@ pub(in crate::cli) fn console(file: &Path) -> Result<Console, Refusal> {
 }
 
 /// Host and port of `https://HOST[:PORT]`.
-fn endpoint(text: &str) -> Result<(String, u16), Refusal> {
+fn endpoint(text: &str) -> Result<(String, u16), CommandError> {
     let wrong = || {
-        Refusal::usage(format!(
+        CommandError::usage(format!(
             "--endpoint is https://HOST or https://HOST:PORT, not {text:?}"
         ))
     };

@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 
 use crate::clock::Deadline;
 use crate::ekm::{
-    CallCount, DecryptJob, DescribeJob, EncryptJob, EncryptionCount, KeyAttributes,
-    KeyManagerError, KeySelector, Opened, Sealed, Served, TAG_LENGTH, Tenant,
+    CallCount, DecryptJob, DescribeJob, EncryptJob, Encrypted, EncryptionCount, KeyAttributes,
+    KeyManagerError, KeySelector, Opened, Served, TAG_LENGTH, Tenant,
 };
 use crate::hsm::metrics::DeviceMetrics;
 use crate::hsm::queue::fair_queue::Waiting;
@@ -27,7 +27,7 @@ pub(in crate::hsm) enum Operation {
 
 /// The operation of a job with its input, and where the answer is sent.
 pub(in crate::hsm) enum Work {
-    Encrypt(EncryptJob, Reply<Sealed>),
+    Encrypt(EncryptJob, Reply<Encrypted>),
     Decrypt(DecryptJob, Reply<Opened>),
     Describe(DescribeJob, Reply<KeyAttributes>),
 }
@@ -134,7 +134,7 @@ impl Job {
                 opened.plaintext.len() + TAG_LENGTH == job.ciphertext_and_tag.len()
                     && (job.or_aad.is_some() || !opened.by_or_aad)
             }
-            (Work::Encrypt(job, _), Outcome::Sealed(sealed)) => {
+            (Work::Encrypt(job, _), Outcome::Encrypted(sealed)) => {
                 sealed.ciphertext.len() == job.plaintext.len()
                     && sealed.digest.is_some() == job.digest.is_some()
             }
@@ -156,7 +156,7 @@ impl Job {
             };
         }
         match (self.work, outcome) {
-            (Work::Encrypt(_, reply), Outcome::Sealed(value)) => send!(reply, value),
+            (Work::Encrypt(_, reply), Outcome::Encrypted(value)) => send!(reply, value),
             (Work::Decrypt(_, reply), Outcome::Opened(value)) => send!(reply, value),
             (Work::Describe(_, reply), Outcome::Described(value)) => send!(reply, value),
             _ => {}

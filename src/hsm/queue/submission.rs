@@ -191,7 +191,7 @@ impl JobQueue for HsmState {
             }
             outcome => outcome,
         };
-        if let Outcome::Sealed(sealed) = &outcome {
+        if let Outcome::Encrypted(sealed) = &outcome {
             let (_, key) = job.work.subject();
             if !self.history.of(key).add_iv(&sealed.iv) {
                 let reason = "its output is wrong: it used an IV twice for one key";

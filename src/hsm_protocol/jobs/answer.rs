@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::batch::{only, read_all};
 use crate::ekm::{
-    DIGEST_LENGTH, KeyAttributes, KeyKind, KeyManagerFault, KeyUsageFlags, Opened, Sealed,
+    DIGEST_LENGTH, Encrypted, KeyAttributes, KeyKind, KeyManagerFault, KeyUsageFlags, Opened,
     TAG_LENGTH,
 };
 use crate::hsm_protocol::wire::{FrameError, MAX_BYTES, Reader, Writer, short};
@@ -60,7 +60,7 @@ pub struct Cost {
 /// The outcome of a job.
 pub enum Outcome {
     /// A ciphertext.
-    Sealed(Sealed),
+    Encrypted(Encrypted),
     /// A plaintext.
     Opened(Opened),
     /// Attributes.
@@ -72,7 +72,7 @@ pub enum Outcome {
 impl std::fmt::Debug for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Sealed(_) => f.write_str("Sealed(…)"),
+            Self::Encrypted(_) => f.write_str("Encrypted(…)"),
             Self::Opened(_) => f.write_str("Opened(…)"),
             Self::Described(attributes) => f.debug_tuple("Described").field(attributes).finish(),
             Self::Failed(failed) => f.debug_tuple("Failed").field(failed).finish(),
@@ -134,7 +134,7 @@ impl FromSession {
 impl Answer {
     fn to_frame(&self) -> Vec<u8> {
         let (kind, length) = match &self.outcome {
-            Outcome::Sealed(encrypted) => (ENCRYPTED, encrypted.ciphertext.len()),
+            Outcome::Encrypted(encrypted) => (ENCRYPTED, encrypted.ciphertext.len()),
             Outcome::Opened(opened) => (OPENED, opened.plaintext.len()),
             Outcome::Described(_) => (DESCRIBED, 0),
             Outcome::Failed(_) => (FAILED, MAX_TEXT),
@@ -142,7 +142,7 @@ impl Answer {
         let frame = Writer::new(kind, length).u64(self.id);
         let frame = self.cost.write(frame);
         let frame = match &self.outcome {
-            Outcome::Sealed(encrypted) => write_encrypted(frame, encrypted),
+            Outcome::Encrypted(encrypted) => write_encrypted(frame, encrypted),
             Outcome::Opened(opened) => frame
                 .boolean(opened.by_or_aad)
                 .bytes(opened.plaintext.expose()),
@@ -156,7 +156,7 @@ impl Answer {
         let id = fields.u64()?;
         let cost = Cost::read(fields)?;
         let outcome = match kind {
-            ENCRYPTED => Outcome::Sealed(read_encrypted(fields)?),
+            ENCRYPTED => Outcome::Encrypted(read_encrypted(fields)?),
             OPENED => Outcome::Opened(Opened {
                 by_or_aad: fields.boolean("flag")?,
                 plaintext: SecretBytes::from(fields.bytes(MAX_BYTES, "plaintext")?.to_vec()),
@@ -230,7 +230,7 @@ fn cut(text: &str) -> &str {
     short(text, MAX_TEXT)
 }
 
-fn write_encrypted(frame: Writer, encrypted: &Sealed) -> Writer {
+fn write_encrypted(frame: Writer, encrypted: &Encrypted) -> Writer {
     let digest = encrypted.digest.as_ref();
     frame
         .bytes(&encrypted.iv)
@@ -239,7 +239,7 @@ fn write_encrypted(frame: Writer, encrypted: &Sealed) -> Writer {
         .optional(digest.map(|digest| digest.as_slice()))
 }
 
-fn read_encrypted(fields: &mut Reader<'_>) -> Result<Sealed, FrameError> {
+fn read_encrypted(fields: &mut Reader<'_>) -> Result<Encrypted, FrameError> {
     let iv = fields.bytes(MAX_IV, "IV")?.to_vec();
     let ciphertext = fields.bytes(MAX_BYTES, "ciphertext")?.to_vec();
     let tag = fields.bytes(TAG_LENGTH, "tag")?;
@@ -252,7 +252,7 @@ fn read_encrypted(fields: &mut Reader<'_>) -> Result<Sealed, FrameError> {
         ),
         None => None,
     };
-    Ok(Sealed {
+    Ok(Encrypted {
         iv,
         ciphertext,
         tag,

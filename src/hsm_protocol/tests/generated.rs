@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Map;
 
 use crate::ekm::{
-    KeyAttributes, KeyKind, KeyManagerFault, KeySelector, KeyUsageFlags, Opened, Sealed,
+    Encrypted, KeyAttributes, KeyKind, KeyManagerFault, KeySelector, KeyUsageFlags, Opened,
 };
 use crate::hsm_protocol::{
     Answer, Cost, Failed, FromSession, Health, Job, KeyNews, Line, LineLevel, News, Order, Outcome,
@@ -122,7 +122,7 @@ impl Random {
 
     fn outcome(&mut self) -> Outcome {
         match self.below(4) {
-            0 => Outcome::Sealed(Sealed {
+            0 => Outcome::Encrypted(Encrypted {
                 iv: self.bytes(16),
                 ciphertext: self.bytes(4_096),
                 tag: self.array(),
@@ -268,8 +268,8 @@ pub(super) fn shown_answer(sent: &FromSession) -> String {
         return "ready".to_owned();
     };
     let outcome = match outcome {
-        Outcome::Sealed(sealed) => {
-            let Sealed {
+        Outcome::Encrypted(sealed) => {
+            let Encrypted {
                 iv,
                 ciphertext,
                 tag,

@@ -16,7 +16,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::call::{GcmCall, message_encrypt};
 use super::profile::{IvSource, Plan};
 use crate::ekm::KeyHistory;
-use crate::ekm::{Sealed, TAG_LENGTH};
+use crate::ekm::{Encrypted, TAG_LENGTH};
 use crate::pkcs11::library::errors::{CallError, Violation};
 use crate::pkcs11::library::ffi::Session;
 use crate::secret::{SecretBytes, constant_time_eq};
@@ -85,7 +85,7 @@ impl Gcm {
         history: Option<KeyHistory<'_>>,
         aad: &[u8],
         plaintext: &[u8],
-    ) -> Result<Sealed, CallError> {
+    ) -> Result<Encrypted, CallError> {
         let parts = match self.plan.iv {
             IvSource::Caller => {
                 let iv = self.fresh_iv(session)?;
@@ -202,7 +202,7 @@ fn is_zero(bytes: &[u8]) -> bool {
 }
 
 /// Splits ciphertext and tag. Fails if they cannot be the output of an encryption of `plaintext`.
-fn validated(parts: CallOutput, plaintext: &[u8]) -> Result<Sealed, CallError> {
+fn validated(parts: CallOutput, plaintext: &[u8]) -> Result<Encrypted, CallError> {
     let CallOutput { iv, mut output } = parts;
     let tag = output.split_off(output.len().saturating_sub(TAG_LENGTH));
     let wrong_length = |tag: Vec<u8>| CallError::Wrong(Violation::Length(tag.len() as u64));
@@ -213,7 +213,7 @@ fn validated(parts: CallOutput, plaintext: &[u8]) -> Result<Sealed, CallError> {
     if output.len() >= MIN_COMPARED_LENGTH && constant_time_eq(&output, plaintext) {
         return Err(CallError::Wrong(Violation::NotEncrypted));
     }
-    Ok(Sealed {
+    Ok(Encrypted {
         iv,
         tag,
         ciphertext: output,

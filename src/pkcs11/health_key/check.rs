@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use cryptoki::object::ObjectHandle;
 use cryptoki_sys::CK_OBJECT_HANDLE;
 
+use crate::ekm::{Encrypted, KeyKind, KeySelector};
 use crate::ekm::{History, KeyHistory};
-use crate::ekm::{KeyKind, KeySelector, Sealed};
 use crate::pkcs11::aes_gcm::gcm::Gcm;
 use crate::pkcs11::keys::table::{FindError, KeyEntry, KeyTable};
 use crate::pkcs11::library::ffi::Session;
@@ -36,12 +36,12 @@ pub(in crate::pkcs11) enum Checked {
 #[derive(Debug)]
 pub(in crate::pkcs11) struct KnownGood {
     key: KeyEntry,
-    encrypted: Sealed,
+    encrypted: Encrypted,
 }
 
 impl KnownGood {
     /// `encrypted` is a ciphertext of [`PLAINTEXT`] with [`AAD`] under this key.
-    pub(in crate::pkcs11) fn new(key: KeyEntry, encrypted: Sealed) -> Self {
+    pub(in crate::pkcs11) fn new(key: KeyEntry, encrypted: Encrypted) -> Self {
         Self { key, encrypted }
     }
 }
@@ -184,7 +184,7 @@ impl Checker<'_> {
         &mut self,
         key: &KeyEntry,
         history: Option<KeyHistory<'_>>,
-    ) -> Result<Sealed, OpenError> {
+    ) -> Result<Encrypted, OpenError> {
         let encrypted = self
             .gcm
             .encrypt(self.session, key.handle, history, AAD, PLAINTEXT)?;
@@ -196,7 +196,7 @@ impl Checker<'_> {
         }
     }
 
-    fn opens(&self, key: &KeyEntry, encrypted: &Sealed) -> bool {
+    fn opens(&self, key: &KeyEntry, encrypted: &Encrypted) -> bool {
         let joined = joined(encrypted);
         let opened = self
             .gcm
@@ -211,6 +211,6 @@ pub(in crate::pkcs11) fn is_plaintext(opened: &SecretBytes) -> bool {
 }
 
 /// Returns ciphertext ‖ tag.
-pub(in crate::pkcs11) fn joined(encrypted: &Sealed) -> Vec<u8> {
+pub(in crate::pkcs11) fn joined(encrypted: &Encrypted) -> Vec<u8> {
     [&encrypted.ciphertext[..], &encrypted.tag].concat()
 }

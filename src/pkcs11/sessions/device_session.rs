@@ -11,8 +11,8 @@ use cryptoki::object::ObjectHandle;
 use self::recovery::{Recovery, Step};
 use super::tally::Tally;
 use crate::ekm::{
-    DecryptJob, DescribeJob, EncryptionCount, KeyAttributes, KeyKind, KeyManagerFault, KeySelector,
-    KeyUsageFlags, Opened, Sealed, Uncounted,
+    DecryptJob, DescribeJob, Encrypted, EncryptionCount, KeyAttributes, KeyKind, KeyManagerFault,
+    KeySelector, KeyUsageFlags, Opened, Uncounted,
 };
 use crate::pkcs11::aes_gcm::gcm::Gcm;
 use crate::pkcs11::error_attribution::error_class::classify;
@@ -264,7 +264,7 @@ impl DeviceSession {
 
 /// Counts a ciphertext that the device made, also if it is wrong and not used.
 pub(in crate::pkcs11) fn count_encryption(
-    sealed: &Result<Sealed, CallError>,
+    sealed: &Result<Encrypted, CallError>,
     count: &dyn EncryptionCount,
 ) {
     match sealed {

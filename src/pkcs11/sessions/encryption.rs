@@ -7,7 +7,7 @@
 //!   although it could decrypt with this key before. If it never could, the key may be the cause, and other keys are served.
 
 use super::device_session::{DeviceSession, count_encryption};
-use crate::ekm::{EncryptJob, KeyHistory, KeyManagerFault, KeyUsageFlags, Sealed};
+use crate::ekm::{EncryptJob, Encrypted, KeyHistory, KeyManagerFault, KeyUsageFlags};
 use crate::pkcs11::error_attribution::failure::{Failure, Operation, Request};
 use crate::pkcs11::health_key::check::joined;
 use crate::pkcs11::library::errors::Violation;
@@ -30,7 +30,7 @@ enum Verification {
 
 impl DeviceSession {
     /// Encrypts. Verifies the ciphertext if the job or the configuration requires it.
-    pub(in crate::pkcs11) fn encrypt(&mut self, job: &EncryptJob) -> Result<Sealed, Failure> {
+    pub(in crate::pkcs11) fn encrypt(&mut self, job: &EncryptJob) -> Result<Encrypted, Failure> {
         if !self.must_verify(job) {
             return self.seal(job);
         }
@@ -66,7 +66,7 @@ impl DeviceSession {
         self.worker.history.of(&job.key)
     }
 
-    fn seal(&mut self, job: &EncryptJob) -> Result<Sealed, Failure> {
+    fn seal(&mut self, job: &EncryptJob) -> Result<Encrypted, Failure> {
         let must_decrypt = job.must_decrypt || self.must_verify(job);
         let (worker, tally) = (self.worker.clone(), self.tally.clone());
         self.with_key(
@@ -86,7 +86,7 @@ impl DeviceSession {
         )
     }
 
-    fn verify(&mut self, job: &EncryptJob, encrypted: &Sealed) -> Result<Verification, Failure> {
+    fn verify(&mut self, job: &EncryptJob, encrypted: &Encrypted) -> Result<Verification, Failure> {
         let (worker, tally, input) = (self.worker.clone(), self.tally.clone(), joined(encrypted));
         let opened = self.with_key(
             request(job, Operation::Decrypt, input.len()),

@@ -55,7 +55,7 @@ pub(super) struct AuthenticateLayer {
     pub live: Live,
     pub budget: Budget,
     /// Counts the requests that are rejected because of their VPC endpoint.
-    pub refused_endpoints: IntCounter,
+    pub rejected_endpoints: IntCounter,
 }
 
 /// Authenticates the requests to the inner service.
@@ -168,7 +168,7 @@ impl AuthenticateLayer {
         if endpoints.mode == VpcEndpointMode::Observe {
             return Ok(());
         }
-        self.refused_endpoints.inc();
+        self.rejected_endpoints.inc();
         let reason = match endpoint {
             Some(id) => format!("the key store does not allow the VPC endpoint {id}"),
             None => "the connection does not come through a VPC endpoint".to_owned(),

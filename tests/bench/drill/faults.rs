@@ -106,7 +106,7 @@ impl ShortFailure {
 
 /// Ends every failure.
 pub fn recover(device: &Control) {
-    device.heal();
+    device.clear_faults();
     set_speed(device, WELL);
 }
 

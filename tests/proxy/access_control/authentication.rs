@@ -192,11 +192,11 @@ fn a_wrong_scope_is_rejected_although_the_signing_key_is_right() {
         let mut wrong = correct.clone();
         change(&mut wrong);
         wrong.key_of = Some(Box::new(correct.clone()));
-        let request = wrong.sign_by_hand(&metadata(&payments), &FIELDS);
+        let request = wrong.sign_fields(&metadata(&payments), &FIELDS);
         assert_rejected(&proxy, &request);
     }
     proxy
-        .send(&correct.sign_by_hand(&metadata(&payments), &FIELDS))
+        .send(&correct.sign_fields(&metadata(&payments), &FIELDS))
         .ok();
 }
 
@@ -212,7 +212,7 @@ fn a_scope_date_that_differs_from_x_amz_date_is_rejected() {
     };
     assert_rejected(
         &proxy,
-        &dated_now.sign_by_hand(&metadata(&payments), &FIELDS),
+        &dated_now.sign_fields(&metadata(&payments), &FIELDS),
     );
     let dated_yesterday = Signer {
         time: yesterday.time,
@@ -220,7 +220,7 @@ fn a_scope_date_that_differs_from_x_amz_date_is_rejected() {
     };
     assert_rejected(
         &proxy,
-        &dated_yesterday.sign_by_hand(&metadata(&payments), &FIELDS),
+        &dated_yesterday.sign_fields(&metadata(&payments), &FIELDS),
     );
     let signed = payments.signer.sign(&metadata(&payments));
     let scope = signed
@@ -241,7 +241,7 @@ fn x_amz_date_must_occur_once_and_be_well_formed_and_signed() {
         &proxy,
         &payments
             .signer
-            .sign_by_hand(&metadata(&payments), &["content-type", "host"]),
+            .sign_fields(&metadata(&payments), &["content-type", "host"]),
     );
     for wrong in [
         "",

@@ -27,7 +27,7 @@ fn the_host_must_be_signed() {
         &proxy,
         &payments
             .signer
-            .sign_by_hand(&metadata(&payments), &without_host),
+            .sign_fields(&metadata(&payments), &without_host),
     );
     let signed = payments.signer.sign(&metadata(&payments));
     assert_rejected(&proxy, &signed.replacing("host", "xks.example.com"));
@@ -54,12 +54,12 @@ fn a_signed_field_that_is_missing_changed_or_repeated_is_rejected() {
     let names = ["content-type", "host", "host", "x-amz-date"];
     assert_rejected(
         &proxy,
-        &payments.signer.sign_by_hand(&metadata(&payments), &names),
+        &payments.signer.sign_fields(&metadata(&payments), &names),
     );
     let absent = ["content-type", "host", "x-absent", "x-amz-date"];
     assert_rejected(
         &proxy,
-        &payments.signer.sign_by_hand(&metadata(&payments), &absent),
+        &payments.signer.sign_fields(&metadata(&payments), &absent),
     );
     // An unsigned field may be repeated, because a proxy between KMS and this proxy may have added it.
     proxy
@@ -168,7 +168,7 @@ fn optional_blanks_and_fields_are_accepted() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     for names in [&["host", "x-amz-date"][..], &FIELDS] {
-        let signed = payments.signer.sign_by_hand(&metadata(&payments), names);
+        let signed = payments.signer.sign_fields(&metadata(&payments), names);
         let authorization = signed.value("authorization").to_owned();
         proxy.send(&signed).ok();
         proxy

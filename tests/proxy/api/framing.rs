@@ -118,7 +118,7 @@ fn malformed_chunks_get_an_error_or_a_close() {
             .send(&request.with("transfer-encoding", "chunked").head())
             .unwrap();
         connection.send(bytes.as_bytes()).unwrap();
-        connection.refusal();
+        connection.next_error_response();
     }
     payments.encrypt("orders", b"still served");
 }
@@ -172,14 +172,14 @@ fn a_content_length_that_is_too_small_breaks_the_signature() {
         .response()
         .expect("a response")
         .assert_error(401, "AuthenticationFailedException");
-    while connection.refusal().is_some() {}
+    while connection.next_error_response().is_some() {}
     // The signature covers the part that the proxy reads. The bytes after it are not HTTP.
     let (request, mut connection) = signed(&payments, body);
     connection
         .send(&[request.bytes(), b"{\"surplus\": 1}\r\n\r\n".to_vec()].concat())
         .unwrap();
     connection.response().expect("a response").ok();
-    while connection.refusal().is_some() {}
+    while connection.next_error_response().is_some() {}
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn a_content_length_that_is_too_large_is_rejected_at_the_deadline() {
         if hang_up {
             connection.finish_sending();
         }
-        if let Some(response) = connection.refusal() {
+        if let Some(response) = connection.next_error_response() {
             response.assert_error(400, "ValidationException");
         }
     }
@@ -224,7 +224,7 @@ fn wrong_or_contradictory_lengths_get_an_error_or_a_close() {
         }
         connection.send(&request.head()).unwrap();
         let _ = connection.send(&request.body);
-        connection.refusal();
+        connection.next_error_response();
     }
     payments.encrypt("orders", b"still served");
 }

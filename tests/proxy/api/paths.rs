@@ -179,7 +179,7 @@ fn targets_that_are_not_paths_get_json_or_a_close() {
         let request = for_target(&payments, target).method(method);
         let mut connection = proxy.connect();
         connection.send(&request.bytes()).unwrap();
-        connection.refusal();
+        connection.next_error_response();
     }
     payments.health();
 }

@@ -343,7 +343,7 @@ fn a_client_that_disconnects_before_the_response_is_recorded() {
     });
     drop(connection);
     proxy.await_metric("xks_connections", &[("listener", "server")], |n| n == 0.0);
-    control.heal();
+    control.clear_faults();
     let line = trail.wait_for("the line of the disconnected client", |line| {
         line["request_metadata"]["kmsRequestId"] == body["requestMetadata"]["kmsRequestId"]
     });

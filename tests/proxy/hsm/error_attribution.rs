@@ -189,7 +189,7 @@ impl Worker {
         self.control.fail_next(ask.function(), code, count);
         let answer = answer(&self.proxy, key, ask, good);
         let others_work = answer_of_others(&self.proxy, ask, &self.good);
-        self.control.heal();
+        self.control.clear_faults();
         let is_reopened = self.closings() > before;
         if is_reopened {
             self.replace_device();

@@ -119,7 +119,7 @@ fn opening_the_token_times_out_after_open_timeout() {
     proxy.daemon.wait_for("the hanging start", |line| {
         line["message"] == "the HSM cannot be opened" && line["error"] == "the HSM hangs"
     });
-    control.unwrap().heal();
+    control.unwrap().clear_faults();
     proxy.await_ready();
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
 }
@@ -134,6 +134,6 @@ fn a_call_counts_as_hanging_after_hang_timeout() {
     proxy.daemon.wait_for("the hanging call", |line| {
         line["message"] == "sessions hang inside the HSM; starting another worker"
     });
-    control.heal();
+    control.clear_faults();
     payments.encrypt("orders", b"x");
 }

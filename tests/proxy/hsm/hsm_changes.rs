@@ -113,7 +113,7 @@ fn an_hsm_that_is_added_again_while_it_is_being_closed_serves() {
     });
     proxy.reconfigure_by(&only_a);
     proxy.reconfigure_by(&both);
-    b.heal();
+    b.clear_faults();
     connection.response().expect("an answer").ok();
     proxy.daemon.wait_for("that the old one is closed", |line| {
         line["message"] == "HSM closed" && line["hsm"] == "hsm-b"

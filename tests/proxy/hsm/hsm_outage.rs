@@ -47,7 +47,7 @@ fn a_device_that_cannot_decrypt_never_causes_an_invalid_ciphertext_error() {
         for _ in 0..5 {
             assert_blames_the_hsm(&payments.call("decrypt", "orders", &decrypt));
         }
-        control.heal();
+        control.clear_faults();
         await_service(&payments, &decrypt);
     }
 }
@@ -60,7 +60,7 @@ fn a_device_that_cannot_encrypt_causes_an_internal_error() {
     control.fail_next(Function::Encrypt, CKR_DEVICE_ERROR, FOREVER);
     let response = payments.call("encrypt", "orders", &encrypt_body(b"x"));
     response.assert_error(500, "InternalException");
-    control.heal();
+    control.clear_faults();
     await_service(&payments, &decrypt);
 }
 
@@ -82,7 +82,7 @@ fn a_device_slower_than_the_deadline_causes_a_dependency_timeout() {
     let response = payments.call("encrypt", "orders", &encrypt_body(b"x"));
     response.assert_error(503, "DependencyTimeoutException");
     assert_eq!(control.in_flight(), 1, "the device has not finished yet");
-    control.heal();
+    control.clear_faults();
     await_service(&payments, &decrypt);
 }
 
@@ -107,7 +107,7 @@ fn a_hanging_device_delays_no_request_beyond_its_deadline() {
     proxy
         .send(&unsigned)
         .assert_error(401, "AuthenticationFailedException");
-    control.heal();
+    control.clear_faults();
     await_service(&payments, &decrypt);
 }
 
@@ -139,7 +139,7 @@ fn a_job_whose_caller_has_left_is_not_sent_to_the_device() {
         let response = connection.response().expect("an answer");
         assert!(response.status >= 429, "{response:?}");
     }
-    control.heal();
+    control.clear_faults();
     let mut asked = 0;
     eventually("service after the hang", || {
         asked += 1;

@@ -53,7 +53,7 @@ fn survives(what: &str, happen: impl Fn(&Control)) {
             eventually("requests on the other device", || {
                 (served() > before + 150.0).then_some(())
             });
-            device.heal();
+            device.clear_faults();
             for hsm in ["hsm-a", "hsm-b"] {
                 proxy.await_metric("xks_hsm_usable", &[("hsm", hsm)], |usable| usable == 1.0);
             }
@@ -127,7 +127,7 @@ fn the_health_response_lists_each_device() {
     a.set_removed(true);
     expect("UNAVAILABLE", "ACTIVE");
     assert_eq!(proxy.admin("/readyz").status, 200, "one is enough");
-    a.heal();
+    a.clear_faults();
     expect("ACTIVE", "ACTIVE");
 }
 
@@ -144,7 +144,7 @@ fn two_failed_devices_at_the_start_are_reported_and_recover() {
     assert_eq!(proxy.admin("/readyz").status, 503);
     let response = payments.call("encrypt", "orders", &encrypt_body(b"x"));
     response.assert_error(500, "InternalException");
-    controls.iter().for_each(Control::heal);
+    controls.iter().for_each(Control::clear_faults);
     proxy.await_ready();
     payments.encrypt("orders", b"x");
 }

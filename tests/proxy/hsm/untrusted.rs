@@ -97,7 +97,7 @@ fn a_device_with_a_wrong_output_is_not_used_any_more() {
             (response.status != 200).then(|| response.assert_error(500, "InternalException"))
         });
         await_untrusted(&proxy, "hsm-a");
-        device.heal();
+        device.clear_faults();
         device.set_iv_source(IvSource::Random);
         let calls = device.calls(Function::DecryptInit);
         assert_serves_nothing(&payments, &good);
@@ -149,7 +149,7 @@ fn an_hsm_that_is_removed_and_added_again_is_trusted() {
     // A job or the health check gets the wrong output.
     b.lie(Lie::ZeroTag, FOREVER);
     await_untrusted(&proxy, "hsm-b");
-    b.heal();
+    b.clear_faults();
     let both = proxy.setup.toml();
     let at = both.find("[[hsm]]\nname = \"hsm-b\"").unwrap();
     proxy.reconfigure_by(&both[..at]);
@@ -258,7 +258,7 @@ fn an_encryption_is_repeated_if_its_ciphertext_does_not_decrypt() {
         let response = payments.call("encrypt", "orders", &body_with_cdiv());
         response.assert_error(500, "InternalException");
         await_untrusted(&proxy, "hsm-a");
-        device.heal();
+        device.clear_faults();
         assert_serves_nothing(&payments, &good);
     }
 }

@@ -10,7 +10,7 @@ fn assert_rejected(proxy: &Proxy, bytes: &[u8]) {
     // The proxy may close before it has read all bytes.
     let _ = connection.send(bytes);
     connection.finish_sending();
-    while connection.refusal().is_some() {}
+    while connection.next_error_response().is_some() {}
 }
 
 #[test]

@@ -131,7 +131,7 @@ fn no_proof_is_repeated_after_reopening_the_device() {
     proxy.await_metric("xks_hsm_usable", &[("hsm", "hsm-a")], |usable| {
         usable == 0.0
     });
-    control.heal();
+    control.clear_faults();
     let opened = [("hsm", "hsm-a"), ("outcome", "opened")];
     proxy.await_metric("xks_hsm_open_attempts_total", &opened, |n| n >= 2.0);
     let since = checks();
@@ -161,7 +161,7 @@ fn a_second_key_of_a_name_is_reported_and_the_first_one_stays_in_use() {
     proxy.await_metric("xks_hsm_usable", &[("hsm", "hsm-a")], |usable| {
         usable == 0.0
     });
-    control.heal();
+    control.clear_faults();
     proxy.await_metric("xks_hsm_usable", &[("hsm", "hsm-a")], |usable| {
         usable == 1.0
     });

@@ -79,7 +79,7 @@ fn only_the_rejected_key_fails_with_few_calls_and_it_serves_after_correction() {
         .caller(&PAYMENTS)
         .call("metadata", "orders", &plain_body("metadata"));
     assert_eq!(metadata.status, 200);
-    control.heal();
+    control.clear_faults();
     eventually("the key that was corrected", || {
         (encrypt(&proxy, "orders").0 == 200).then_some(())
     });
@@ -153,7 +153,7 @@ fn without_a_health_key_failures_of_two_keys_are_attributed_to_the_hsm() {
         encrypt(&proxy, "ledger");
         (closings(&proxy) > before).then_some(())
     });
-    control.heal();
+    control.clear_faults();
     eventually("service", || {
         (encrypt(&proxy, "orders").0 == 200).then_some(())
     });

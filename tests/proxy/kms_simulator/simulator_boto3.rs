@@ -16,7 +16,7 @@ use crate::harness::system::{System, store_request};
 
 fn run_steps(script: &str) {
     let system = System::start(|options, _| options);
-    system.judge(script, &[], &system.facts());
+    system.run_program(script, &[], &system.facts());
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn credentials() {
     for [name, id, secret, arn] in PRINCIPALS {
         facts["secrets"][name] = json!([id, secret, arn]);
     }
-    system.judge("credentials.py", &[], &facts);
+    system.run_program("credentials.py", &[], &facts);
     let log = system.simulator.daemon.log().join("\n");
     for [_, _, secret, _] in PRINCIPALS {
         assert!(!log.contains(secret), "{log}");
@@ -144,16 +144,16 @@ fn the_state_survives_a_stop_and_a_kill() {
     let note = system.proxy.setup.directory.join("note.json");
     let note = note.to_str().unwrap();
     system.simulator = Simulator::start(&options);
-    system.judge("state.py", &["write", note], &system.facts());
+    system.run_program("state.py", &["write", note], &system.facts());
     let mode = fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "the file has key material");
     system.simulator.kill();
     system.simulator = Simulator::start(&options);
-    system.judge("state.py", &["check", note], &system.facts());
+    system.run_program("state.py", &["check", note], &system.facts());
     system.simulator.daemon.signal(Signal::TERM);
     assert_eq!(system.simulator.daemon.wait().code(), Some(0));
     system.simulator = Simulator::start(&options);
-    system.judge("state.py", &["check", note], &system.facts());
+    system.run_program("state.py", &["check", note], &system.facts());
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn an_invalid_state_is_rejected_and_not_changed() {
     let note = system.proxy.setup.directory.join("note.json");
     system.simulator = Simulator::start(&options);
     let arguments = ["write", note.to_str().unwrap()];
-    system.judge("state.py", &arguments, &system.facts());
+    system.run_program("state.py", &arguments, &system.facts());
     system.simulator.daemon.signal(Signal::TERM);
     system.simulator.daemon.wait();
     let whole = fs::read(&file).unwrap();

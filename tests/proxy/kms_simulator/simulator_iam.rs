@@ -115,7 +115,7 @@ fn identity_policies_conditions_and_grants() {
     for (name, arn) in callers() {
         facts["secrets"][name] = json!([access_key(name), secret(name), arn]);
     }
-    system.judge("principals.py", &[], &facts);
+    system.run_program("principals.py", &[], &facts);
     // The proxy receives the role of a session, not the session.
     let is_session_request =
         |line: &Value| line["aws_principal_arn"] == format!("arn:aws:iam::{ACCOUNT}:role/path/app");

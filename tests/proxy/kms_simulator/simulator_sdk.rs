@@ -6,5 +6,5 @@ use crate::harness::system::System;
 fn a_file_is_encrypted_with_a_key_of_the_store() {
     let system = System::start(|options, _| options);
     let directory = system.proxy.setup.directory.to_str().unwrap();
-    system.judge("file_encryption.py", &[directory], &system.facts());
+    system.run_program("file_encryption.py", &[directory], &system.facts());
 }

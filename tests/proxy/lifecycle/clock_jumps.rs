@@ -121,7 +121,7 @@ fn a_request_inside_the_hsm_keeps_its_deadline_when_the_clock_jumps() {
         control.hang(Function::Encrypt, true);
         let response = moved_in_the_middle(&proxy, &control, || clock.set(minutes));
         response.assert_error(503, "DependencyTimeoutException");
-        control.heal();
+        control.clear_faults();
     }
 }
 

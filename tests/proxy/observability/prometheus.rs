@@ -374,7 +374,7 @@ impl Scene<'_> {
             payments.call("encrypt", "ledger", &encrypt_body(b"x"));
             self.prometheus.has_fired("XksKeyRejected").then_some(())
         });
-        self.devices.iter().for_each(|device| device.heal());
+        self.devices.iter().for_each(|device| device.clear_faults());
         self.prometheus.await_quiet(&["XksKeyRejected"]);
     }
 
@@ -421,7 +421,7 @@ impl Scene<'_> {
             "XksErrorBudgetBurnsFast",
             "XksErrorBudgetBurnsSlowly",
         ]);
-        self.devices[0].heal();
+        self.devices[0].clear_faults();
         fs::remove_file(&self.filler).unwrap();
         self.proxy.setup.replace_by(&good);
         self.prometheus
@@ -433,7 +433,7 @@ impl Scene<'_> {
     fn deceive(&self) {
         self.devices[1].lie(Lie::ZeroTag, FOREVER);
         self.prometheus.await_fired(&["XksHsmUntrusted"]);
-        self.devices[1].heal();
+        self.devices[1].clear_faults();
         let both = self.proxy.setup.toml();
         let at = both.find("[[hsm]]\nname = \"hsm-b\"").unwrap();
         self.proxy.setup.replace_by(&both[..at]);
@@ -454,7 +454,7 @@ impl Scene<'_> {
         self.prometheus
             .await_fired(&["XksLatencyHigh", "XksAuditUnsealed"]);
         for device in self.devices {
-            device.heal();
+            device.clear_faults();
         }
     }
 

@@ -100,7 +100,7 @@ fn a_body_that_stalls_is_rejected_at_the_deadline() {
     let mut connection = proxy.connect();
     let bytes = request.bytes();
     connection.send(&bytes[..bytes.len() - 10]).unwrap();
-    if let Some(response) = connection.refusal() {
+    if let Some(response) = connection.next_error_response() {
         response.assert_error(400, "ValidationException");
     }
 }
@@ -240,7 +240,7 @@ fn verified_requests_over_the_in_flight_limit_are_throttled() {
     );
     slow.response().expect("a response").ok();
     assert!(proxy.metric("xks_shed_total", &[]).unwrap() >= 1.0);
-    control.heal();
+    control.clear_faults();
     payments.encrypt("orders", b"the permit is free again");
 }
 

@@ -66,8 +66,8 @@ fn other_errors_do_not_mention_the_sandbox() {
     setup.not_writable(&setup.token.tokens());
     let wrong = setup.write_private("wrong-pin", "0000");
     setup.set("hsm", "pin", &format!("{{ file = {wrong:?} }}"));
-    let refused = run(&setup, &["check-config", "--hsm"]).expect(1, &["rejected the PIN"]);
-    assert!(!refused.stderr.contains("sandbox"), "{refused}");
+    let rejected = run(&setup, &["check-config", "--hsm"]).expect(1, &["rejected the PIN"]);
+    assert!(!rejected.stderr.contains("sandbox"), "{rejected}");
     setup.set("hsm", "danger_no_sandbox", "true");
     setup.set("hsm", "token", "{ label = \"nobody\" }");
     let absent = run(&setup, &["check-config", "--hsm"]).expect(1, &["nobody"]);

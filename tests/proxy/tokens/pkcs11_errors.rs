@@ -53,7 +53,7 @@ fn every_call_of_a_command_fails_with_name_number_and_function() {
             let ran = ran.expect(1, &[&format!("CKR_GENERAL_ERROR (0x5) in {name}: ")]);
             assert_plain(&output(&ran));
         }
-        control.heal();
+        control.clear_faults();
     }
 }
 

@@ -174,7 +174,7 @@ fn a_device_without_readable_keys_is_not_used() {
     });
     let error = error_at_opening(&proxy);
     assert!(error.contains("GetAttributeValue"), "{error}");
-    control.heal();
+    control.clear_faults();
     proxy.await_ready();
 }
 
@@ -188,7 +188,7 @@ fn a_slot_that_cannot_be_queried_is_listed_with_its_error() {
         error.contains("cannot be queried") && error.contains("GetTokenInfo"),
         "{error}"
     );
-    control.heal();
+    control.clear_faults();
     proxy.await_ready();
 }
 
@@ -200,7 +200,7 @@ fn the_error_distinguishes_a_module_without_tokens() {
         error.contains("tokens there: none; slots without a token: "),
         "{error}"
     );
-    control.heal();
+    control.clear_faults();
     proxy.await_ready();
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::ekm::KeyManagerFault;
 use crate::hsm::events::Event;
 use crate::hsm_protocol::{Answer, Batch, Cost, FromSession, MAX_BATCH, Outcome, Task};
-use fakes::{FakeWorker, TestHsm, eventually, sealed};
+use fakes::{FakeWorker, TestHsm, encrypted, eventually};
 
 /// All sessions of a worker end at once, with unanswered jobs. Each job is sent to the next worker.
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn a_worker_that_dies_costs_no_job() {
         drop(dead);
         let next = hsm.after_death(2, 4).await;
         for answer in answers {
-            assert_eq!(answer.sealed_by(&next).await, b"kept", "round {round}");
+            assert_eq!(answer.encrypted_by(&next).await, b"kept", "round {round}");
         }
     }
 }
@@ -41,7 +41,7 @@ async fn no_job_is_sent_again_to_a_worker_that_ends() {
     assert!(dying.jobs().is_empty(), "no other session has got it");
     drop(dying);
     let next = hsm.after_death(2, 4).await;
-    assert_eq!(answer.sealed_by(&next).await, b"kept");
+    assert_eq!(answer.encrypted_by(&next).await, b"kept");
 }
 
 /// The worker dies after it has opened the token and before it takes over.
@@ -58,7 +58,7 @@ async fn a_worker_that_is_dead_when_it_takes_over_costs_no_job() {
     hsm.state.suspend(1, "its worker ended");
     let next = hsm.after_death(2, 3).await;
     for answer in answers {
-        assert_eq!(answer.sealed_by(&next).await, b"kept");
+        assert_eq!(answer.encrypted_by(&next).await, b"kept");
     }
 }
 
@@ -87,7 +87,7 @@ async fn a_worker_without_answers_fails_its_own_jobs_only() {
     let waits = hsm.encrypt(b"kept");
     lost.leave().await;
     let next = hsm.serves(2, 1).await;
-    assert_eq!(waits.sealed_by(&next).await, b"kept");
+    assert_eq!(waits.encrypted_by(&next).await, b"kept");
     assert_eq!(silent.jobs().len(), 1);
     drop(silent);
     hsm.await_event(|event| matches!(event, Event::SessionEnded(1)))
@@ -99,9 +99,9 @@ async fn a_worker_without_answers_fails_its_own_jobs_only() {
     };
     next.send(
         *session,
-        &FakeWorker::answer(job.id, Outcome::Sealed(sealed(b"last"))),
+        &FakeWorker::answer(job.id, Outcome::Encrypted(encrypted(b"last"))),
     );
-    assert_eq!(last.sealed().await, b"last");
+    assert_eq!(last.encrypted().await, b"last");
 }
 
 #[tokio::test]
@@ -118,11 +118,11 @@ async fn answers_that_come_in_another_order_reach_their_own_jobs() {
         let Task::Encrypt { plaintext, .. } = &job.task else {
             panic!("{job:?}")
         };
-        let outcome = Outcome::Sealed(sealed(plaintext.expose()));
+        let outcome = Outcome::Encrypted(encrypted(plaintext.expose()));
         worker.send(*session, &FakeWorker::answer(job.id, outcome));
     }
     for (answer, plaintext) in answers.into_iter().zip(plaintexts) {
-        assert_eq!(answer.sealed().await, plaintext);
+        assert_eq!(answer.encrypted().await, plaintext);
     }
 }
 
@@ -137,12 +137,12 @@ async fn a_packet_of_answers_is_followed_by_a_packet_of_jobs() {
     assert_eq!(first.len(), 2 * MAX_BATCH, "a fast HSM gets several");
     let mut batch = Batch::default();
     for (_, job) in &first[..MAX_BATCH] {
-        let frame = FakeWorker::answer(job.id, Outcome::Sealed(sealed(b"x")));
+        let frame = FakeWorker::answer(job.id, Outcome::Encrypted(encrypted(b"x")));
         assert!(batch.push(frame).is_none());
     }
     worker.send(0, batch.packet());
     for answer in answers.into_iter().take(MAX_BATCH) {
-        assert_eq!(answer.sealed().await, b"x");
+        assert_eq!(answer.encrypted().await, b"x");
     }
     assert_eq!(worker.packets(), [MAX_BATCH]);
 }
@@ -161,7 +161,7 @@ async fn costs_are_bounded() {
         describe_calls: u8::MAX,
         encryptions: u8::MAX,
     };
-    let outcome = Outcome::Sealed(sealed(b"x"));
+    let outcome = Outcome::Encrypted(encrypted(b"x"));
     let id = job.id;
     worker.send(
         session,

@@ -12,7 +12,7 @@ use std::time::Instant;
 use cryptoki::object::ObjectHandle;
 
 use super::DeviceSession;
-use crate::ekm::{KeyManagerFault, Sealed};
+use crate::ekm::{Encrypted, KeyManagerFault};
 use crate::pkcs11::aes_gcm::gcm::Gcm;
 use crate::pkcs11::error_attribution::error_class::ErrorClass;
 use crate::pkcs11::error_attribution::failure::{Evidence, Failure, Operation, Request};
@@ -195,7 +195,7 @@ impl DeviceSession {
         }
     }
 
-    fn encrypt_known(&mut self, request: Request<'_>, key: &KeyEntry) -> Option<Sealed> {
+    fn encrypt_known(&mut self, request: Request<'_>, key: &KeyEntry) -> Option<Encrypted> {
         let worker = Arc::clone(&self.worker);
         let history = Some(worker.history.of(request.key));
         let (session, aad, plaintext) = (&self.session, check::AAD, check::PLAINTEXT);

@@ -14,15 +14,15 @@ use crate::harness::dialect::Spoken;
 use crate::harness::setup::Setup;
 
 #[test]
-fn a_key_without_aes_gcm_is_no_key_for_kms() {
+fn a_key_without_aes_gcm_is_not_a_key_for_kms() {
     let (_directory, setup) = setup();
     let options = ["--label", "absent", "--cbc-only"];
     setup.token.tool("key", &options);
     let why = "cannot encrypt with AES-GCM: CKR_MECHANISM_INVALID (0x70) in C_EncryptInit";
     let fault = format!("FAULT payments/absent version 1: on hsm-a it {why}");
     run(&setup, &["check-config", "--hsm"]).expect(1, &[&fault]);
-    let refused = format!("rejects: {why}");
-    run(&setup, &["key", "list"]).expect(1, &[&refused, &fault]);
+    let rejected = format!("rejects: {why}");
+    run(&setup, &["key", "list"]).expect(1, &[&rejected, &fault]);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_device_whose_aes_gcm_fails_gets_no_key_that_stays() {
         );
     }
     assert!(control.calls(Function::GenerateKey) > 0, "it was tried");
-    control.heal();
+    control.clear_faults();
     // Neither is taken.
     for label in ["new", "made-later"] {
         run(&setup, &["key", "create", "--label", label]).expect(0, &["made on hsm-a"]);

@@ -72,7 +72,7 @@ fn hsms_that_share_no_keys_are_named() {
 }
 
 #[test]
-fn no_key_is_made_while_an_hsm_cannot_be_asked() {
+fn no_key_is_made_while_an_hsm_is_unreachable() {
     let (_directory, mut setup) = two_hsms();
     setup.edit(&format!("label = {OTHER_TOKEN:?}"), "label = \"gone\"");
     for command in [

@@ -47,7 +47,7 @@ fn a_library_that_hangs_while_its_token_is_opened_costs_this_hsm_only() {
         let create = ["key", "create", "--hsm", "hsm-a", "--label", "new"];
         run(&setup, &create).expect(3, &[hangs, "nothing was made"]);
         assert!(control.stuck(function) >= 1, "{function:?}");
-        control.heal();
+        control.clear_faults();
     }
 }
 
@@ -71,7 +71,7 @@ fn a_library_that_ends_its_process_costs_this_hsm_only() {
             format!("hsm-a: cannot be opened: the process of the PKCS#11 library ended: {words}");
         let ran = run(&setup, &["check-config", "--hsm"]).expect(1, &[&part]);
         assert!(ran.stdout.contains("hsm-b: ok: "), "{function:?}: {ran}");
-        control.heal();
+        control.clear_faults();
     }
 }
 
@@ -82,7 +82,7 @@ fn a_library_that_fails_while_it_makes_a_key_does_not_hang_the_command() {
     let create = ["key", "create", "--label", "new"];
     control.end_process(Function::GenerateKey, ProcessEnd::Signal(11));
     run(&setup, &create).expect(3, &["hsm-a: the process", "killed by signal 11"]);
-    control.heal();
+    control.clear_faults();
     // The limit of each request that is not the opening.
     control.hang(Function::GenerateKey, true);
     run(&setup, &create).expect(3, &["hsm-a: the HSM hangs: no answer within 60s"]);

@@ -47,7 +47,7 @@ fn key_list_shows_attributes_and_the_counts_of_the_running_proxy() {
 }
 
 #[test]
-fn one_key_on_two_hsms_is_told_from_two() {
+fn one_key_on_two_hsms_differs_from_two_keys() {
     let (_directory, mut setup) = two_hsms();
     clone_to_both(&setup, "root-shared");
     setup.edit("label = \"root-orders\"", "label = \"root-shared\"");

@@ -179,7 +179,7 @@ impl Connection {
 
     /// Reads the rejection of an invalid request: the proxy's JSON, or the end of the connection (`None`). Anything else fails the test.
     #[track_caller]
-    pub fn refusal(&mut self) -> Option<Response> {
+    pub fn next_error_response(&mut self) -> Option<Response> {
         let response = self.response()?;
         let name = response.json()["errorName"].clone();
         assert!(

@@ -89,7 +89,7 @@ impl Signer {
     }
 
     /// Adds an `x-amz-date` and a directly computed signature over the fields `names`.
-    pub fn sign_by_hand(&self, request: &Request, names: &[&str]) -> Request {
+    pub fn sign_fields(&self, request: &Request, names: &[&str]) -> Request {
         let request = request.clone().with("x-amz-date", &self.date_time());
         let authorization = self.authorization(&request, names);
         request.with("authorization", &authorization)

@@ -106,15 +106,15 @@ impl System {
 
     /// Runs a program of `tests/proxy/kms_simulator/programs`, and fails the test with its output.
     #[track_caller]
-    pub fn judge(&self, script: &str, arguments: &[&str], facts: &Value) {
-        judge(script, arguments, facts);
+    pub fn run_program(&self, script: &str, arguments: &[&str], facts: &Value) {
+        run_program(script, arguments, facts);
     }
 }
 
 /// Runs a program of `tests/proxy/kms_simulator/programs`, and fails the test with its output.
 #[track_caller]
-pub fn judge(script: &str, arguments: &[&str], facts: &Value) {
-    let mut judge = Command::new(python())
+pub fn run_program(script: &str, arguments: &[&str], facts: &Value) {
+    let mut program = Command::new(python())
         .arg("-B")
         .arg(scripts().join(script))
         .args(arguments)
@@ -123,10 +123,10 @@ pub fn judge(script: &str, arguments: &[&str], facts: &Value) {
         .stderr(Stdio::piped())
         .spawn()
         .expect("a Python with boto3: tests/run makes one in .venv");
-    let mut stdin = judge.stdin.take().unwrap();
+    let mut stdin = program.stdin.take().unwrap();
     stdin.write_all(facts.to_string().as_bytes()).unwrap();
     drop(stdin);
-    let ran: Ran = judge.wait_with_output().unwrap().into();
+    let ran: Ran = program.wait_with_output().unwrap().into();
     assert_eq!(ran.code, Some(0), "{ran}");
 }
 

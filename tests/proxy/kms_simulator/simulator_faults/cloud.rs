@@ -14,7 +14,7 @@ use super::scene::{ACCOUNT, NAMES, REGION, Scene};
 use crate::harness::metrics::eventually;
 use crate::harness::served::tls_server;
 use crate::harness::simulator::at_once;
-use crate::harness::system::judge;
+use crate::harness::system::run_program;
 
 #[test]
 fn each_partition_has_its_names() {
@@ -291,10 +291,10 @@ fn each_documented_alarm_fires() {
             .metric("xks_proxy_credential_age_days", &[("store", &scene.store)]);
         (age > 0.0).then_some(())
     });
-    judge("alarms.py", &[], &facts);
+    run_program("alarms.py", &[], &facts);
     provoke_alarms(&scene);
     (facts["quiet"], facts["with_data"], facts["all_fire"]) = (json!([]), json!([]), json!(true));
-    judge("alarms.py", &[], &facts);
+    run_program("alarms.py", &[], &facts);
 }
 
 /// Provokes each alarm. There are more than ten errors, so more than five of them are in the same minute even if a minute ends in between.

@@ -15,7 +15,7 @@ use xks_proxy::hsm_protocol::{
 use xks_proxy::secret::SecretBytes;
 
 use crate::harness::process::await_end;
-use played::{Front, Said};
+use played::{Front, FrontEvent};
 
 fn job(id: u64, key: KeySelector, task: Task) -> Job {
     Job {
@@ -44,7 +44,7 @@ fn encrypt(plaintext: &[u8]) -> Task {
 fn a_worker_does_the_operations_of_the_protocol() {
     let front = Front::start(2);
     let answer = front.ask(0, &job(1, label("orders"), encrypt(b"kept")));
-    let Outcome::Sealed(sealed) = answer.outcome else {
+    let Outcome::Encrypted(sealed) = answer.outcome else {
         panic!("{answer:?}")
     };
     let task = Task::Decrypt {
@@ -140,7 +140,10 @@ fn an_invalid_job_frame_ends_the_worker_without_an_answer() {
     for (number, frame) in frames.iter().enumerate() {
         let front = Front::start(2);
         front.send(0, frame);
-        assert!(matches!(front.said(0), Said::End), "frame {number}");
+        assert!(
+            matches!(front.next_event(0), FrontEvent::End),
+            "frame {number}"
+        );
         await_end(front.process());
     }
 }

@@ -97,7 +97,7 @@ fn a_session_that_hangs_does_not_affect_the_others() {
         });
         tally.assert_none_failed();
     });
-    device.heal();
+    device.clear_faults();
     eventually("the same resources as before", || {
         let now = holds(&proxy);
         (now.processes == before.processes && now.threads <= before.threads).then_some(())
@@ -116,7 +116,7 @@ fn hangs_of_one_of_two_hsms_cost_no_request() {
             eventually("the end of the worker that hangs", || {
                 (!runs(worker)).then_some(())
             });
-            a.heal();
+            a.clear_faults();
             successor(&proxy, "hsm-a", worker);
         }
     });

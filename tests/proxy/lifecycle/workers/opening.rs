@@ -88,7 +88,7 @@ fn a_worker_that_drains_is_killed_when_it_hangs() {
         tally.assert_none_failed();
     });
     assert_eq!(workers_of(proxy.daemon.id(), "hsm-a").len(), 1);
-    device.heal();
+    device.clear_faults();
 }
 
 /// A worker is killed while it drains. The new worker does its last job.
@@ -118,7 +118,7 @@ fn the_last_job_of_a_worker_that_is_killed_while_it_drains_is_done() {
             .call("decrypt", "orders", &decrypt_body(&encrypted))
             .ok();
     });
-    device.heal();
+    device.clear_faults();
 }
 
 /// A token has sessions for one worker only: the old worker ends before the new one serves.
@@ -136,7 +136,7 @@ fn a_token_without_room_for_two_workers_is_served_by_one_after_the_other() {
     signal(proxy.daemon.id(), Signal::HUP);
     successor(&proxy, "hsm-a", worker);
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
-    device.heal();
+    device.clear_faults();
 }
 
 /// A token allows one session only, which the health check uses. No job is served, the log has an error, and the token is opened again later.
@@ -152,7 +152,7 @@ fn a_token_with_one_session_is_an_error_in_the_log() {
         let error = line["error"].as_str().unwrap_or_default();
         line["message"] == "the HSM cannot be opened" && error.contains("CKR_SESSION_COUNT")
     });
-    control.unwrap().heal();
+    control.unwrap().clear_faults();
     proxy.await_ready();
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
 }

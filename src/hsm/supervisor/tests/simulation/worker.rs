@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::SESSIONS;
 use crate::hsm::events::{Event, NotOpened};
 use crate::hsm::worker::session::Session;
-use crate::hsm::worker::session::tests::fakes::sealed;
+use crate::hsm::worker::session::tests::fakes::encrypted;
 use crate::hsm::worker::view::WorkerView;
 use crate::hsm_protocol::launch::WorkerEnd;
 use crate::hsm_protocol::{Answer, Cost, Job, Outcome, Task};
@@ -109,6 +109,6 @@ pub(super) fn answer(job: &Job) -> Answer {
             encryptions: 1,
             ..Cost::default()
         },
-        outcome: Outcome::Sealed(sealed(plaintext.expose())),
+        outcome: Outcome::Encrypted(encrypted(plaintext.expose())),
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::fixtures::{key, settings, tenant};
 use crate::clock::Deadline;
 use crate::ekm::{
-    CallCount, DecryptJob, EncryptJob, KeyManagerError, KeyManagerFault, Opened, Sealed, Served,
+    CallCount, DecryptJob, EncryptJob, Encrypted, KeyManagerError, KeyManagerFault, Opened, Served,
     Uncounted,
 };
 use crate::hsm::events::{Event, EventSender};
@@ -131,7 +131,7 @@ impl TestHsm {
         std::iter::from_fn(|| events.try_recv().ok()).collect()
     }
 
-    pub(in crate::hsm) fn encrypt(&self, plaintext: &[u8]) -> PendingAnswer<Sealed> {
+    pub(in crate::hsm) fn encrypt(&self, plaintext: &[u8]) -> PendingAnswer<Encrypted> {
         self.encrypt_within(plaintext, PATIENCE)
     }
 
@@ -139,7 +139,7 @@ impl TestHsm {
         &self,
         plaintext: &[u8],
         budget: Duration,
-    ) -> PendingAnswer<Sealed> {
+    ) -> PendingAnswer<Encrypted> {
         encrypt_on(&self.state, plaintext, budget)
     }
 
@@ -172,7 +172,7 @@ pub(in crate::hsm) fn encrypt_on(
     state: &HsmState,
     plaintext: &[u8],
     budget: Duration,
-) -> PendingAnswer<Sealed> {
+) -> PendingAnswer<Encrypted> {
     let (reply, answer) = oneshot::channel();
     let job = EncryptJob {
         tenant: tenant(),
@@ -258,7 +258,7 @@ impl FakeWorker {
     pub(in crate::hsm) fn seal_all(&self) {
         for (session, job) in self.jobs() {
             if let Task::Encrypt { plaintext, .. } = &job.task {
-                let outcome = Outcome::Sealed(sealed(plaintext.expose()));
+                let outcome = Outcome::Encrypted(encrypted(plaintext.expose()));
                 self.send(session, &Self::answer(job.id, outcome));
             }
         }
@@ -296,7 +296,7 @@ impl<T: std::fmt::Debug> PendingAnswer<T> {
     }
 }
 
-impl PendingAnswer<Sealed> {
+impl PendingAnswer<Encrypted> {
     /// The ciphertext or the error, if the answer has arrived.
     pub(in crate::hsm) fn now(&mut self) -> Option<Result<Vec<u8>, KeyManagerFault>> {
         let outcome = self.0.try_recv().ok()?;
@@ -304,13 +304,13 @@ impl PendingAnswer<Sealed> {
         Some(outcome.map_err(|error| error.fault))
     }
 
-    /// Waits for the ciphertext, see [`sealed`].
-    pub(in crate::hsm) async fn sealed(self) -> Vec<u8> {
+    /// Waits for the ciphertext.
+    pub(in crate::hsm) async fn encrypted(self) -> Vec<u8> {
         self.served().await.value.ciphertext
     }
 
     /// Waits for the ciphertext, while this worker answers its jobs.
-    pub(in crate::hsm) async fn sealed_by(mut self, worker: &FakeWorker) -> Vec<u8> {
+    pub(in crate::hsm) async fn encrypted_by(mut self, worker: &FakeWorker) -> Vec<u8> {
         let answer = async {
             loop {
                 worker.seal_all();
@@ -325,11 +325,11 @@ impl PendingAnswer<Sealed> {
 }
 
 /// The result of a fake encryption: the ciphertext is the plaintext.
-pub(in crate::hsm) fn sealed(plaintext: &[u8]) -> Sealed {
+pub(in crate::hsm) fn encrypted(plaintext: &[u8]) -> Encrypted {
     static IVS: AtomicU64 = AtomicU64::new(1);
     let mut iv = vec![0; 12];
     iv[..8].copy_from_slice(&IVS.fetch_add(1, Ordering::Relaxed).to_le_bytes());
-    Sealed {
+    Encrypted {
         iv,
         ciphertext: plaintext.to_vec(),
         tag: [3; 16],

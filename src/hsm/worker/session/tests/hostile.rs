@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Map;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
-use super::fakes::{FakeWorker, TestHsm, eventually, sealed};
+use super::fakes::{FakeWorker, TestHsm, encrypted, eventually};
 use crate::ekm::{ExpectedKey, KeyAttributes, KeyKind, KeySelector, KeyUsageFlags, Opened};
 use crate::hsm::events::Event;
 use crate::hsm_protocol::packet::{self, Wait};
@@ -75,7 +75,7 @@ fn wrong_answers(id: u64) -> Vec<(&'static str, Vec<Vec<u8>>)> {
             "a ciphertext",
             vec![FakeWorker::answer(
                 id,
-                Outcome::Sealed(sealed(b"123456789")),
+                Outcome::Encrypted(encrypted(b"123456789")),
             )],
         ),
         ("attributes", vec![FakeWorker::answer(id, described())]),

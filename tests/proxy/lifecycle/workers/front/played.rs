@@ -18,7 +18,7 @@ use crate::harness::setup::Setup;
 
 /// The result of reading from a session.
 #[derive(Debug)]
-pub(super) enum Said {
+pub(super) enum FrontEvent {
     Answer(Answer, Vec<u8>),
     End,
 }
@@ -98,13 +98,13 @@ impl Front {
     }
 
     /// Receives the next message of a session.
-    pub(super) fn said(&self, session: usize) -> Said {
+    pub(super) fn next_event(&self, session: usize) -> FrontEvent {
         let received = packet::receive(&self.sessions[session], MAX_FRAME, Wait::Yes).unwrap();
         let Some(packet) = received else {
-            return Said::End;
+            return FrontEvent::End;
         };
         match FromSession::from_frame(&packet.bytes).unwrap() {
-            FromSession::Answer(answer) => Said::Answer(answer, packet.bytes),
+            FromSession::Answer(answer) => FrontEvent::Answer(answer, packet.bytes),
             FromSession::Ready => panic!("ready again"),
         }
     }
@@ -112,20 +112,20 @@ impl Front {
     /// Sends a job and returns the answer.
     pub(super) fn ask(&self, session: usize, job: &Job) -> Answer {
         self.send(session, &job.to_frame());
-        match self.said(session) {
-            Said::Answer(answer, _) => {
+        match self.next_event(session) {
+            FrontEvent::Answer(answer, _) => {
                 assert_eq!(answer.id, job.id);
                 answer
             }
-            Said::End => panic!("no answer to {job:?}"),
+            FrontEvent::End => panic!("no answer to {job:?}"),
         }
     }
 
     pub(super) fn ask_for_frame(&self, session: usize, job: &Job) -> Vec<u8> {
         self.send(session, &job.to_frame());
-        match self.said(session) {
-            Said::Answer(_, frame) => frame,
-            Said::End => panic!("no answer to {job:?}"),
+        match self.next_event(session) {
+            FrontEvent::Answer(_, frame) => frame,
+            FrontEvent::End => panic!("no answer to {job:?}"),
         }
     }
 

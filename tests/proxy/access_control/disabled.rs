@@ -128,7 +128,7 @@ fn a_request_in_progress_is_completed() {
         (device.calls(Function::Encrypt) > calls).then_some(())
     });
     proxy.reconfigure(|setup| setup.edit(STORE, &disabled_store()));
-    device.heal();
+    device.clear_faults();
     connection.response().expect("an answer").ok();
     proxy
         .caller(&PAYMENTS)

@@ -1,6 +1,6 @@
 //! TOML files that operators write: reading them, and collecting all of their errors at once.
 //!
-//! [`Document`] parses a text and collects errors and warnings. [`Section`] reads the values of one table, and reports keys that
+//! `Document` parses a text and collects errors and warnings. `Section` reads the values of one table, and reports keys that
 //! its caller did not read. [`Sources`] records the files that were read, to detect later changes.
 //!
 //! # Invariants

@@ -81,7 +81,7 @@ pub struct Encryptions {
 }
 
 impl EncryptionCount for Encryptions {
-    /// Counts one encryption. Logs a warning when the count reaches a fraction in [`WARNINGS`].
+    /// Counts one encryption. Logs a warning when the count reaches a fraction in `WARNINGS`.
     fn count(&self) {
         if let Some(counter) = &self.counter {
             counter.inc();

@@ -68,7 +68,7 @@ pub(crate) fn blank(text: &str) -> Option<&'static str> {
 /// Parses bytes that are written as hex digits. There must be at least one byte.
 ///
 /// # Errors
-/// [`ValueError::Hex`].
+/// `ValueError::Hex`.
 pub fn hex(text: &str) -> Result<Vec<u8>, ValueError> {
     let bytes = crate::hex::decode(text).filter(|bytes| !bytes.is_empty());
     bytes.ok_or(ValueError::Hex)

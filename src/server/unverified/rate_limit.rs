@@ -2,7 +2,7 @@
 //!
 //! A rejection costs the proxy about 80 µs of CPU. It costs the client less, and the client may send the next request before it has the response. Over
 //! HTTP/1.1 the response is delayed, so the next request of the connection is not read. Over HTTP/2 the proxy delays reading the connection's next request
-//! ([`Throttle`](crate::server::connection::guard::Throttle)), because delayed responses would use memory for each stream.
+//! (`Throttle` of the connection guard), because delayed responses would use memory for each stream.
 //!
 //! All connections of a source share one rate. A hash of the source selects its rate in a table of fixed size. So clients cannot fill a table, and two
 //! sources with the same hash share a rate.

@@ -21,7 +21,7 @@ impl Connection {
     /// Connects and completes the handshake.
     ///
     /// # Errors
-    /// TCP or TLS failed. [`received_alert`](super::alert_of) returns the alert in the error.
+    /// TCP or TLS failed. [`received_alert`](super::tls::received_alert) returns the alert in the error.
     pub fn open(endpoint: &Endpoint, config: Arc<ClientConfig>) -> io::Result<Self> {
         let mut socket = endpoint.dial()?;
         let name = ServerName::try_from(endpoint.host.clone()).map_err(io::Error::other)?;

@@ -3,10 +3,7 @@
 //! The crate `kryoptic` is not used: a cdylib cannot be a dependency, and its default features need OpenSSL 3.2. This package only needs
 //! OpenSSL 3.0. The file that `KRYOPTIC_CONF` names configures the token.
 
-#![expect(
-    unsafe_code,
-    reason = "exports the symbols of the standard"
-)]
+#![expect(unsafe_code, reason = "exports the symbols of the standard")]
 
 use kryoptic_lib::fns::general::{fn_get_function_list, fn_get_interface, fn_get_interface_list};
 use kryoptic_lib::pkcs11::{

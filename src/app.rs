@@ -15,6 +15,7 @@ mod panic_metrics;
 mod proxy;
 mod readiness;
 mod reload;
+mod request_threads;
 mod start;
 mod stores;
 

@@ -4,6 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
+use super::request_threads::InvalidThreads;
 use crate::audit::AuditError;
 use crate::config::Findings;
 use crate::metrics::MetricsError;
@@ -20,6 +21,9 @@ pub enum AppError {
     /// A socket, a thread or a signal handler could not be created.
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// The environment sets an invalid number of threads.
+    #[error("{0}; nothing was started")]
+    Threads(#[from] InvalidThreads),
     /// Two modules declared one metric: a defect of this program.
     #[error(transparent)]
     Metrics(#[from] MetricsError),

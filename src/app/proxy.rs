@@ -20,6 +20,7 @@ use super::reload::metrics::ReloadMetrics;
 use super::reload::reloader::{Reloader, report_problems, serving};
 use super::reload::task::reload;
 use super::reload::watcher::{self, Ask};
+use super::request_threads::request_threads;
 use super::start::first_reading::{FirstReading, first_reading};
 use super::start::first_signals::FirstSignals;
 use super::start::front_sandbox::FrontSandbox;
@@ -62,24 +63,13 @@ pub fn run(file: &Path, launcher: OwnedFd) -> Result<(), AppError> {
     // Before other threads are started: they would keep their access to files.
     let sandbox = FrontSandbox::apply(&start);
     let runtime = Builder::new_multi_thread()
-        .worker_threads(request_threads())
+        .worker_threads(request_threads()?)
         .enable_all()
         .thread_name("xks-worker")
         .build()?;
     let signals = runtime.block_on(async { Signals::take(&first_signals) })?;
     let workers = runtime.block_on(async { Workers::connect(launcher) })?;
     run_on(runtime, start, &signals, sandbox, workers)
-}
-
-/// Returns the number of threads that serve requests: the variable that tokio documents, or one less than there are CPUs.
-///
-/// The PKCS#11 libraries run in other processes. If the front has a thread for each CPU, its threads wake each other for every few requests
-/// and displace the workers: with two CPUs, an Encrypt then costs a fifth more CPU time.
-fn request_threads() -> usize {
-    let configured = std::env::var("TOKIO_WORKER_THREADS").ok();
-    let configured = configured.and_then(|number| number.parse().ok());
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    configured.unwrap_or(cpus - 1).max(1)
 }
 
 fn run_on(

@@ -41,7 +41,7 @@ fn report(config: &Path, error: &AppError) -> ExitStatus {
         config.display()
     ));
     match error {
-        AppError::Configuration(_) => ExitStatus::BadConfiguration,
+        AppError::Configuration(_) | AppError::Threads(_) => ExitStatus::BadConfiguration,
         // The next start may succeed after a disk error, but not with a wrong path.
         AppError::Audit(error) if !error.may_pass() => ExitStatus::BadConfiguration,
         _ => ExitStatus::Internal,

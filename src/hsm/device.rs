@@ -77,7 +77,7 @@ impl Hsm {
         }
     }
 
-    /// Removes the gauges of the HSM from the metrics, because it is no longer configured.
+    /// Removes the gauges of the HSM from the metrics. Called after its `[[hsm]]` was removed from the configuration.
     pub fn forget(&self) {
         self.state.metrics.show(false);
         self.metrics.forget(&self.state.name);

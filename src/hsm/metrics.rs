@@ -141,7 +141,7 @@ impl HsmMetrics {
         }
     }
 
-    /// Removes the gauges of an HSM that is no longer configured.
+    /// Removes the gauges of an HSM whose `[[hsm]]` was removed from the configuration.
     pub(super) fn forget(&self, name: &str) {
         let gauges = [
             &self.sessions,

@@ -12,11 +12,39 @@ use prometheus::{Gauge, Opts};
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
+/// Reads a value. None when the operating system does not report it.
+type Read = fn() -> Option<f64>;
+
 /// A metric, and the function that reads its value.
 struct Reading {
     gauge: Gauge,
-    read: fn() -> Option<f64>,
+    read: Read,
 }
+
+/// The gauges that are read at each scrape: name, help and function.
+const GAUGES: [(&str, &str, Read); 5] = [
+    (
+        "process_open_fds",
+        "Number of open file descriptors.",
+        open_descriptors,
+    ),
+    (
+        "process_max_fds",
+        "Maximum number of open file descriptors.",
+        max_descriptors,
+    ),
+    (
+        "process_resident_memory_bytes",
+        "Resident memory size in bytes.",
+        resident_bytes,
+    ),
+    (
+        "process_virtual_memory_bytes",
+        "Virtual memory size in bytes.",
+        virtual_bytes,
+    ),
+    ("process_threads", "Number of threads.", threads),
+];
 
 /// The collector of all process metrics.
 pub(super) struct ProcessCollector {
@@ -28,47 +56,12 @@ pub(super) struct ProcessCollector {
 impl ProcessCollector {
     /// Declares the metrics, and sets the start time of the process to now.
     pub(super) fn new() -> Result<Self, prometheus::Error> {
-        let readings = [
-            (
-                "process_open_fds",
-                "Number of open file descriptors.",
-                open_descriptors as fn() -> Option<f64>,
-            ),
-            (
-                "process_max_fds",
-                "Maximum number of open file descriptors.",
-                max_descriptors,
-            ),
-            (
-                "process_resident_memory_bytes",
-                "Resident memory size in bytes.",
-                resident_bytes,
-            ),
-            (
-                "process_virtual_memory_bytes",
-                "Virtual memory size in bytes.",
-                virtual_bytes,
-            ),
-            ("process_threads", "Number of threads.", threads),
-        ]
-        .into_iter()
-        .map(|(name, help, read)| {
-            Ok(Reading {
-                gauge: Gauge::new(name, help)?,
-                read,
-            })
-        })
-        .collect::<Result<_, prometheus::Error>>()?;
-        let start = Gauge::new(
-            "process_start_time_seconds",
-            "Start time of the process since the Unix epoch in seconds.",
-        )?;
-        start.set(
-            SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default()
-                .as_secs_f64(),
-        );
+        let reading = |(name, help, read)| {
+            let gauge = Gauge::new(name, help)?;
+            Ok(Reading { gauge, read })
+        };
+        let readings = GAUGES.into_iter().map(reading);
+        let readings = readings.collect::<Result<_, prometheus::Error>>()?;
         let cpu = Opts::new(
             "process_cpu_seconds_total",
             "Total user and system CPU time spent in seconds.",
@@ -76,9 +69,20 @@ impl ProcessCollector {
         Ok(Self {
             readings,
             cpu: prometheus::Counter::with_opts(cpu)?,
-            start,
+            start: start_time()?,
         })
     }
+}
+
+/// Declares the start time of the process, and sets it to now.
+fn start_time() -> Result<Gauge, prometheus::Error> {
+    let start = Gauge::new(
+        "process_start_time_seconds",
+        "Start time of the process since the Unix epoch in seconds.",
+    )?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    start.set(now.unwrap_or_default().as_secs_f64());
+    Ok(start)
 }
 
 impl Collector for ProcessCollector {

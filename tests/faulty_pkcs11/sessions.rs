@@ -105,7 +105,7 @@ impl Sessions {
         let concerned =
             |session: &Mutex<Session>| slot.is_none_or(|slot| slot == hold(session).slot.id);
         for session in self.take(module, |_, session| concerned(session)) {
-            // An error changes nothing: the session is no longer in the map, so it cannot be used.
+            // An error has no effect: the session was removed from the map, so no call can use it.
             let _ = hold(&session).close(module);
         }
     }

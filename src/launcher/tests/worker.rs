@@ -33,22 +33,8 @@ pub(super) fn run() -> ! {
         "login-report" => log_in(&channel, Some(LoginOutcome::Rejected(0xa0))),
         "login-good" => log_in(&channel, Some(LoginOutcome::LoggedIn)),
         "nonsense" => send(&channel, b"nonsense", &[], Wait::Yes).unwrap(),
-        "parts-twice" => {
-            ask(&channel, &WorkerRequest::Settings(settings()));
-            drop(parts(&channel));
-            drop(send(
-                &channel,
-                &WorkerRequest::Parts.encode(),
-                &[],
-                Wait::Yes,
-            ));
-        }
-        "late-settings" => {
-            ask(&channel, &WorkerRequest::Settings(settings()));
-            drop(parts(&channel));
-            let late = WorkerRequest::Settings(settings()).encode();
-            drop(send(&channel, &late, &[], Wait::Yes));
-        }
+        "parts-twice" => send_after_parts(&channel, &WorkerRequest::Parts),
+        "late-settings" => send_after_parts(&channel, &WorkerRequest::Settings(settings())),
         "sends-descriptors" => {
             let stdin = io::stdin();
             let frame = WorkerRequest::LastGood.encode();
@@ -67,6 +53,13 @@ pub(super) fn run() -> ! {
     }
     std::thread::sleep(4 * PATIENCE);
     exit(99);
+}
+
+/// Sends a request that is not allowed after the worker has its parts.
+fn send_after_parts(channel: &OwnedFd, request: &WorkerRequest) {
+    ask(channel, &WorkerRequest::Settings(settings()));
+    drop(parts(channel));
+    drop(send(channel, &request.encode(), &[], Wait::Yes));
 }
 
 fn ask(channel: &OwnedFd, request: &WorkerRequest) -> (WorkerMessage, Packet) {

@@ -9,7 +9,8 @@
 //! 2. the encryption table of `KeyFailures` before its decryption table (`error_attribution/key_failures.rs`).
 //!
 //! All other locks are taken alone: `WorkerState::is_over`, `ProofMemory`, `KnownCiphertexts`, `Connection::known_good` and
-//! `ekm::History`. No lock is held during a PKCS#11 call or while news is sent to the front.
+//! `ekm::History`. No lock is held during a PKCS#11 call or while news is sent to the front, with one exception: the [`LoginRecord`] of
+//! `worker::launcher` is locked during `C_Login`, so that the logins of a worker do not overlap.
 
 pub(in crate::pkcs11) mod connection;
 

@@ -36,16 +36,17 @@ pub(in crate::pkcs11) fn log_in(
     if pin.is_none() {
         return Ok(());
     }
-    logins
-        .begins(&identity.login_record_key())
-        .map_err(OpenError::LoginNotPermitted)?;
-    let outcome = call_login(session, pin);
-    logins.ended(match &outcome {
-        Ok(()) => LoginOutcome::LoggedIn,
-        Err(OpenError::PinRejected(code)) => LoginOutcome::Rejected(codes::number(*code)),
-        Err(_) => LoginOutcome::Other,
+    let mut logged_in = Ok(());
+    let attempt = logins.attempt(&identity.login_record_key(), &mut || {
+        logged_in = call_login(session, pin);
+        match &logged_in {
+            Ok(()) => LoginOutcome::LoggedIn,
+            Err(OpenError::PinRejected(code)) => LoginOutcome::Rejected(codes::number(*code)),
+            Err(_) => LoginOutcome::Other,
+        }
     });
-    outcome
+    attempt.map_err(OpenError::LoginNotPermitted)?;
+    logged_in
 }
 
 /// Calls `C_Login`. A login is valid for the token in the whole process, so `CKR_USER_ALREADY_LOGGED_IN` is a success.

@@ -36,20 +36,19 @@ impl Logins {
 }
 
 impl LoginRecord for Logins {
-    fn begins(&self, token: &str) -> Result<(), String> {
+    fn attempt(&self, token: &str, login: &mut dyn FnMut() -> LoginOutcome) -> Result<(), String> {
+        // Locked until the end of the login: the launcher kills a worker that requests a login during another one.
         let launcher = self.launcher.lock().unwrap_or_else(poisoned);
         let begins = launcher.login_begins(id_of(token), self.pin);
         self.was_rejected
             .fetch_or(begins.is_err(), Ordering::Relaxed);
-        begins.map_err(|refused| refused.to_string())
-    }
-
-    fn ended(&self, outcome: LoginOutcome) {
+        begins.map_err(|refused| refused.to_string())?;
+        let outcome = login();
         let is_rejected = matches!(outcome, LoginOutcome::Rejected(_));
         self.was_rejected.fetch_or(is_rejected, Ordering::Relaxed);
-        let launcher = self.launcher.lock().unwrap_or_else(poisoned);
         // If the launcher has ended, this process is about to be killed.
         drop(launcher.login_ended(outcome));
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::harness::control::Control;
+use crate::harness::control::{Control, Function};
 use crate::harness::load::Stop;
 use crate::harness::metrics::eventually;
 use crate::harness::outage::{assert_blames_the_hsm, await_service, faulty};
@@ -190,4 +190,25 @@ fn recovery_in_place_fails_no_request() {
         let opened = proxy.metric("xks_hsm_open_attempts_total", &[("hsm", "hsm-a")]);
         assert_eq!(opened, Some(1.0), "{what} were lost, not the device");
     }
+}
+
+/// Each session that lost its login logs in again. They do it one after the other: two logins at a time would end the worker.
+#[test]
+fn sessions_that_lose_their_login_together_log_in_one_after_the_other() {
+    let (proxy, control) = faulty();
+    let decrypt = decrypt_body(&proxy.caller(&PAYMENTS).encrypt("orders", b"x"));
+    control.set_delay(Function::Login, 100_000);
+    for lose in [Control::lose_login, Control::lose_sessions] {
+        let logins = control.calls(Function::Login);
+        lose(&control);
+        std::thread::scope(|scope| {
+            for _ in 0..control.open_sessions() {
+                scope.spawn(|| proxy.caller(&PAYMENTS).call("decrypt", "orders", &decrypt));
+            }
+        });
+        await_service(&proxy.caller(&PAYMENTS), &decrypt);
+        assert!(control.calls(Function::Login) > logins);
+    }
+    let opened = proxy.metric("xks_hsm_open_attempts_total", &[("hsm", "hsm-a")]);
+    assert_eq!(opened, Some(1.0), "the worker was replaced");
 }

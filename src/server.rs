@@ -4,13 +4,13 @@
 //! the connection's own task, with a timeout. `connection` ends connections that are idle, that send their headers too slowly, or that send many
 //! bytes outside requests.
 //!
-//! A request passes these layers, the outermost first:
+//! A request starts with one configuration, one deadline and one record, which it keeps until its end (`received`). It passes these layers, the
+//! outermost first:
 //! - **last_resort** returns an error response when one of the layers inside it panics.
-//! - **observe** creates the request's record, counts the request and writes its access log line, whatever the layers inside it do. It finishes a
-//!   verified request even if its client has disconnected.
+//! - **observe** counts the request and writes its access log line, whatever the layers inside it do. It finishes a verified request even if its
+//!   client has disconnected.
 //! - **audit** records each verified request before its response is sent. A request that cannot be recorded gets an error response.
 //! - **rescue** converts every error and every panic of the layers inside it into a JSON body of the error table.
-//! - **deadline** creates the request's only deadline, which the HSM's queue obeys too.
 //! - **authenticate** finds the key store by its path prefix and reads the body, within its limit and within the byte budget of unverified requests.
 //!   Then it verifies the signature over exactly those bytes.
 //! - **admit** admits a bounded number of verified requests, so that no key store takes all permits. It rejects the others at once with
@@ -29,6 +29,7 @@ pub mod fuzzing;
 mod layers;
 mod live;
 mod metrics;
+mod received;
 mod request;
 mod response;
 mod run;

@@ -23,4 +23,4 @@ pub use canonical::{PathForm, SignedRequest};
 pub use credential::{AccessKeyId, Credential, CredentialError, Credentials};
 pub use new_credential::{NewCredential, NoRandomness};
 pub use sign::Signer;
-pub use verify::{Denied, Scope, Verifier, signed_at};
+pub use verify::{Denied, Scope, Verified, Verifier};

@@ -81,7 +81,7 @@ impl Server {
         } = self.parts;
         let unverified = UnverifiedLimits::new(&metrics.unverified, trail.clone());
         let detached = Detached::default();
-        let stack = layers::stack(&live, &metrics, trail, &unverified, &detached);
+        let stack = layers::stack(&metrics, trail, &unverified, &detached);
         let (drain, draining) = watch::channel(false);
         let shared = ServerState {
             stack,

@@ -3,7 +3,6 @@
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use time::format_description::FormatItem;
@@ -103,6 +102,15 @@ pub struct Verifier<'a> {
     pub path_form: PathForm,
 }
 
+/// A verified signature.
+#[derive(Clone, Copy, Debug)]
+pub struct Verified<'a> {
+    /// The credential that signed the request.
+    pub credential: &'a Arc<Credential>,
+    /// The time in `X-Amz-Date`, in whole seconds.
+    pub signed_at: SystemTime,
+}
+
 /// The credential that is used for an unknown access key id, so that such a request costs as much as any other.
 static DUMMY: LazyLock<Option<Credential>> = LazyLock::new(|| {
     let id = AccessKeyId::parse("AAAAAAAAAAAAAAAAAAAA").ok()?;
@@ -110,7 +118,7 @@ static DUMMY: LazyLock<Option<Credential>> = LazyLock::new(|| {
 });
 
 impl<'a> Verifier<'a> {
-    /// Verifies `request` at the wall-clock time `now`, and returns the credential that signed it.
+    /// Verifies `request` at the wall-clock time `now`, and returns the credential and the time of the signature.
     ///
     /// # Errors
     /// [`Denied`]. For an unknown access key id, the same steps are done as for a wrong signature.
@@ -118,22 +126,25 @@ impl<'a> Verifier<'a> {
         &self,
         request: &SignedRequest<'_>,
         now: SystemTime,
-    ) -> Result<&'a Arc<Credential>, Denied> {
+    ) -> Result<Verified<'a>, Denied> {
         let header = single(request, "authorization")?.ok_or(Denied::Unsigned)?;
         let authorization = Authorization::parse(header).map_err(Denied::Malformed)?;
         self.check_scope(&authorization)?;
         check_signed_headers(authorization.signed_headers)?;
         let date = single(request, "x-amz-date")?.ok_or(Denied::DateMalformed)?;
-        let time = check_date(date, authorization.date, now)?;
+        let signed_at = check_date(date, authorization.date, now)?;
         let canonical = request
             .canonical(authorization.signed_headers, self.path_form)
             .map_err(denied_canonical)?;
         let known = self.credentials.find(authorization.access_key_id);
-        let matches = self.signature_matches(known, &authorization, date, time, &canonical);
+        let matches = self.signature_matches(known, &authorization, date, signed_at, &canonical);
         match (known, matches) {
             (None, _) => Err(Denied::AccessKeyUnknown),
             (Some(_), false) => Err(Denied::SignatureMismatch),
-            (Some(credential), true) => Ok(credential),
+            (Some(credential), true) => Ok(Verified {
+                credential,
+                signed_at,
+            }),
         }
     }
 
@@ -199,13 +210,6 @@ fn check_date(date: &str, scope_date: &str, now: SystemTime) -> Result<SystemTim
         true => Ok(parsed.assume_utc().into()),
         false => Err(Denied::Skewed(skew.as_secs())),
     }
-}
-
-/// Returns the time in the `X-Amz-Date` of a verified request; `None` if it is missing or malformed.
-pub fn signed_at(headers: &HeaderMap) -> Option<SystemTime> {
-    let date = headers.get("x-amz-date")?.to_str().ok()?;
-    let parsed = PrimitiveDateTime::parse(date, DATE_FORM).ok()?;
-    Some(parsed.assume_utc().into())
 }
 
 fn denied_canonical(error: CanonicalError) -> Denied {

@@ -43,6 +43,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("secret", 0),
     ("clock", 0),
     ("hex", 0),
+    ("iv", 0),
     ("json_line", 0),
     ("kms_certificate", 1),
     ("listen", 0),

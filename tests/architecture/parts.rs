@@ -32,6 +32,7 @@ const SERVER_PARTS: &[&str] = &[
     "settings",
     "metrics",
     "live",
+    "received",
     "connection",
     "layers",
     "run",

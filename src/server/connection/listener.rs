@@ -6,7 +6,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http::Request;
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -15,6 +14,7 @@ use tower::Service;
 
 use super::serve::{self, ServerState};
 use crate::connections::{Connections, ProxyHeaders};
+use crate::server::received::Received;
 use crate::server::response::Response;
 use crate::sync::{Scope, isolated_task};
 
@@ -34,7 +34,7 @@ pub(in crate::server) type Alive = mpsc::Sender<Infallible>;
 /// Accepts connections until the server drains, and then those that are already in the kernel's accept queue.
 pub(in crate::server) async fn accept<S>(listener: Listener, shared: ServerState<S>, alive: Alive)
 where
-    S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    S: Service<Received<Incoming>, Response = Response, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
     S::Future: Send,
 {
@@ -61,7 +61,7 @@ fn spawn<S>(
     headers: &Option<ProxyHeaders>,
     alive: &Alive,
 ) where
-    S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    S: Service<Received<Incoming>, Response = Response, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
     S::Future: Send,
 {

@@ -28,8 +28,8 @@ use crate::connections::{
 };
 use crate::proxy_protocol::Proxied;
 use crate::server::live::Live;
+use crate::server::received::Received;
 use crate::server::request::peer::Peer;
-use crate::server::request::record::UnverifiedResponse;
 use crate::server::response::Response;
 use crate::server::tls::client_auth::names;
 use crate::server::unverified::{ClientClass, RateLimit};
@@ -58,7 +58,7 @@ struct Established {
     stream: TlsStream<ClientStream>,
     slot: Slot,
     activity: Arc<Activity>,
-    peer: Peer,
+    peer: Arc<Peer>,
 }
 
 impl<S> ServerState<S> {
@@ -90,7 +90,7 @@ pub(in crate::server) async fn serve<S>(
     headers: Option<ProxyHeaders>,
     slot: Slot,
 ) where
-    S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    S: Service<Received<Incoming>, Response = Response, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
     S::Future: Send,
 {
@@ -110,14 +110,14 @@ pub(in crate::server) async fn serve<S>(
     let max_age = shared.live.now().limits.max_connection_age;
     let established = Established {
         activity: Activity::new(slot.usage(), is_http1, max_age),
-        peer: Peer {
+        peer: Arc::new(Peer {
             address,
             client,
             source: slot.source().clone(),
             certificate,
             subject: verified_subject(certificate, session),
             connection: slot.handle(),
-        },
+        }),
         stream,
         slot,
     };
@@ -146,7 +146,7 @@ async fn end_of_grace(mut draining: watch::Receiver<bool>) {
 
 async fn serve_http1<S>(shared: ServerState<S>, established: Established)
 where
-    S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    S: Service<Received<Incoming>, Response = Response, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
     S::Future: Send,
 {
@@ -157,7 +157,7 @@ where
         peer,
     } = established;
     let io = TokioIo::new(Guarded::new(stream, Arc::clone(&activity), None));
-    let service = service_fn(|request| respond(&shared, &activity, request, peer.clone()));
+    let service = service_fn(|request| respond(&shared, &activity, request, &peer));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
@@ -169,7 +169,7 @@ where
 
 async fn serve_http2<S>(shared: ServerState<S>, established: Established)
 where
-    S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    S: Service<Received<Incoming>, Response = Response, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
     S::Future: Send,
 {
@@ -180,12 +180,11 @@ where
         peer,
     } = established;
     let connections = shared.live.now().limits.max_unverified_per_source;
-    let throttle = Throttle::new(shared.rate_limit.clone(), peer.clone(), connections);
+    let throttle = Throttle::new(shared.rate_limit.clone(), Arc::clone(&peer), connections);
     let io = TokioIo::new(Guarded::new(stream, Arc::clone(&activity), Some(throttle)));
     let (service_shared, service_activity) = (shared.clone(), Arc::clone(&activity));
-    let service = service_fn(move |request| {
-        respond(&service_shared, &service_activity, request, peer.clone())
-    });
+    let service =
+        service_fn(move |request| respond(&service_shared, &service_activity, request, &peer));
     let connection = http2::Builder::new(StreamExecutor)
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
@@ -219,29 +218,31 @@ fn context<'a, S>(
 fn respond<S>(
     shared: &ServerState<S>,
     activity: &Arc<Activity>,
-    mut request: Request<Incoming>,
-    peer: Peer,
+    request: Request<Incoming>,
+    peer: &Arc<Peer>,
 ) -> impl Future<Output = Result<Response, Infallible>> + Send + 'static + use<S>
 where
-    S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    S: Service<Received<Incoming>, Response = Response, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {
     let in_progress = activity.request_begins(request.body().size_hint().exact());
-    request.extensions_mut().insert(peer.clone());
     let is_http1 = request.version() < Version::HTTP_2;
     // HTTP/2 sends GOAWAY now, and still answers this request.
     if !is_http1 && activity.is_too_old() {
         activity.announce_end_of_age();
     }
+    let serving = Arc::clone(&shared.live.now());
+    let connections = serving.limits.max_unverified_per_source;
+    let request = Received::new(request, Arc::clone(peer), serving);
+    let (peer, record) = (Arc::clone(peer), request.record.clone());
     let responding = shared.stack.clone().call(request);
     let (draining, activity) = (shared.draining.clone(), Arc::clone(activity));
     let rate_limit = shared.rate_limit.clone();
-    let connections = shared.live.now().limits.max_unverified_per_source;
     async move {
         let mut response = responding.await?;
         // On HTTP/2 the client could send more requests, and each delayed response takes memory. There the guard's throttle counts the requests.
-        if is_http1 && response.extensions().get::<UnverifiedResponse>().is_some() {
+        if is_http1 && !record.facts().is_verified() {
             delay_rejection(&rate_limit, &peer, connections).await;
         }
         let last = match *draining.borrow() {

@@ -7,10 +7,11 @@
 //! - A flood of wrong signatures does not fill the disk, and each of them is counted in a line: see [`crate::server::unverified`].
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http::{Request, Version};
+use http::Version;
 use hyper::body::Body as _;
 use tokio::time::timeout_at;
 use tower::{Layer, Service};
@@ -20,6 +21,7 @@ use crate::clock::Deadline;
 use crate::json_line::OutsideText;
 use crate::operations::Cost;
 use crate::proxy_protocol::VpcEndpointId;
+use crate::server::received::Received;
 use crate::server::request::peer::Peer;
 use crate::server::request::record::{Facts, Record};
 use crate::server::response::{self, Response, ResponseFuture};
@@ -32,32 +34,44 @@ const MIN_WAIT: Duration = Duration::from_millis(50);
 
 /// Creates [`Audit`].
 #[derive(Clone)]
-pub(super) struct AuditLayer {
-    /// `None`: the layer records nothing.
-    pub trail: Option<Trail>,
-    pub unverified: UnverifiedLimits,
+pub(super) struct AuditLayer(Option<Arc<Destination>>);
+
+/// Where the lines of all requests go.
+struct Destination {
+    trail: Trail,
+    unverified: UnverifiedLimits,
+}
+
+impl AuditLayer {
+    /// Creates a layer that records in `trail`. Without a trail, it records nothing.
+    pub(super) fn new(trail: Option<Trail>, unverified: &UnverifiedLimits) -> Self {
+        Self(trail.map(|trail| {
+            let unverified = unverified.clone();
+            Arc::new(Destination { trail, unverified })
+        }))
+    }
 }
 
 /// Records the responses of the inner service.
 #[derive(Clone)]
 pub(super) struct Audit<S> {
     inner: S,
-    layer: AuditLayer,
+    destination: Option<Arc<Destination>>,
 }
 
 impl<S> Layer<S> for AuditLayer {
     type Service = Audit<S>;
 
     fn layer(&self, inner: S) -> Audit<S> {
-        let layer = self.clone();
-        Audit { inner, layer }
+        let destination = self.0.clone();
+        Audit { inner, destination }
     }
 }
 
-impl<S, B> Service<Request<B>> for Audit<S>
+impl<S, B> Service<Received<B>> for Audit<S>
 where
     S: Service<
-            Request<B>,
+            Received<B>,
             Response = Response,
             Error = Infallible,
             Future = ResponseFuture<Infallible>,
@@ -71,17 +85,17 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let Some(trail) = self.layer.trail.clone() else {
+    fn call(&mut self, request: Received<B>) -> Self::Future {
+        let Some(destination) = self.destination.clone() else {
             return self.inner.call(request);
         };
         let recorder = Recorder {
-            trail,
-            unverified: self.layer.unverified.clone(),
-            record: request.extensions().get().cloned().unwrap_or_default(),
-            peer: request.extensions().get().cloned(),
-            version: request.version(),
-            started: Instant::now(),
+            destination,
+            record: request.record.clone(),
+            peer: Arc::clone(&request.peer),
+            version: request.head.version,
+            started: request.started,
+            deadline: request.deadline,
         };
         let responding = self.inner.call(request);
         Box::pin(async move {
@@ -93,29 +107,29 @@ where
 
 /// Records one request.
 struct Recorder {
-    trail: Trail,
-    unverified: UnverifiedLimits,
+    destination: Arc<Destination>,
     record: Record,
-    peer: Option<Peer>,
+    peer: Arc<Peer>,
     version: Version,
     started: Instant,
+    deadline: Deadline,
 }
 
 impl Recorder {
     /// Records the request and returns its response, or an error response if it could not be recorded.
     async fn record(self, response: Response) -> Response {
-        let (calls, entry, deadline) = {
+        let (calls, entry) = {
             let facts = self.record.facts();
             self.record_event(&facts);
             let calls = facts.calls.close();
-            (calls, self.entry(&facts, &response, calls), facts.deadline)
+            (calls, self.entry(&facts, &response, calls))
         };
         let Some(entry) = entry else {
             return response;
         };
         let began = Instant::now();
-        let mut recording = self.trail.recording(entry);
-        let outcome = Self::wait_until_written(&mut recording, deadline).await;
+        let mut recording = self.destination.trail.recording(entry);
+        let outcome = self.wait_until_written(&mut recording).await;
         let mut facts = self.record.facts();
         facts.audited = Some(began.elapsed());
         match outcome {
@@ -146,12 +160,8 @@ impl Recorder {
     }
 
     /// Waits until the line is written, at most until the deadline of the request.
-    async fn wait_until_written(
-        recording: &mut Recording,
-        deadline: Option<Deadline>,
-    ) -> Result<(), Fault> {
-        let earliest = Deadline::after(MIN_WAIT);
-        let until = deadline.map_or(earliest, |deadline| deadline.max(earliest));
+    async fn wait_until_written(&self, recording: &mut Recording) -> Result<(), Fault> {
+        let until = self.deadline.max(Deadline::after(MIN_WAIT));
         let recorded = timeout_at(until.instant().into(), recording.written()).await;
         let reason = match recorded {
             Ok(Ok(())) => return Ok(()),
@@ -199,8 +209,8 @@ impl Recorder {
             legacy: facts.cost.is_legacy,
             hsm: device.as_deref(),
             access_key_id: facts.access_key_id.as_ref().map(|id| id.as_str()),
-            peer: self.peer.as_ref().map(|peer| peer.address),
-            client: self.peer.as_ref().and_then(Peer::client_address),
+            peer: Some(self.peer.address),
+            client: self.peer.client_address(),
             vpc_endpoint: self.vpc_endpoint(),
             client_subject: self.subject(),
             client_certificate: Some(facts.client_certificate.as_str()),
@@ -215,13 +225,11 @@ impl Recorder {
     }
 
     fn vpc_endpoint(&self) -> Option<&str> {
-        let endpoint = self.peer.as_ref()?.vpc_endpoint();
-        endpoint.map(VpcEndpointId::as_str)
+        self.peer.vpc_endpoint().map(VpcEndpointId::as_str)
     }
 
     fn subject(&self) -> Option<OutsideText<'_>> {
-        let subject = self.peer.as_ref()?.subject.as_deref();
-        subject.map(OutsideText::from)
+        self.peer.subject.as_deref().map(OutsideText::from)
     }
 
     /// Records a denial, or a failed authentication.
@@ -232,13 +240,12 @@ impl Recorder {
         match fault.kind {
             FaultKind::AccessDenied => {
                 let denied = self.security("denied", facts, fault);
-                self.trail.note(Entry::security(&denied));
+                self.destination.trail.note(Entry::security(&denied));
             }
             FaultKind::AuthenticationFailed => {
-                if let Some(peer) = &self.peer {
-                    let failed = self.security("authentication_failed", facts, fault);
-                    self.unverified.record_failure(&peer.source, &failed);
-                }
+                let failed = self.security("authentication_failed", facts, fault);
+                let unverified = &self.destination.unverified;
+                unverified.record_failure(&self.peer.source, &failed);
             }
             _ => {}
         }
@@ -249,8 +256,8 @@ impl Recorder {
             event,
             key_store: facts.key_store.as_deref(),
             access_key_id: facts.access_key_id.as_ref().map(|id| id.as_str()),
-            peer: self.peer.as_ref().map(|peer| peer.address),
-            client: self.peer.as_ref().and_then(Peer::client_address),
+            peer: Some(self.peer.address),
+            client: self.peer.client_address(),
             vpc_endpoint: self.vpc_endpoint(),
             client_subject: self.subject(),
             client_certificate: Some(facts.client_certificate.as_str()),

@@ -13,7 +13,7 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use http::header::EXPECT;
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Version};
+use http::{Method, Version};
 use hyper::body::Body;
 use prometheus::IntCounter;
 use tower::{Layer, Service};
@@ -22,14 +22,14 @@ use super::body::{self, ReadError, ReadLimits};
 use crate::clock::Deadline;
 use crate::ekm::CallCount;
 use crate::keystore::{KeyStore, VpcEndpointMode};
-use crate::policy::Transport;
 use crate::secret::SecretBytes;
-use crate::server::live::{Live, Serving};
+use crate::server::live::Serving;
+use crate::server::received::Received;
 use crate::server::request::peer::Peer;
 use crate::server::request::record::{Record, SignatureCheck};
 use crate::server::response::{Response, ResponseFuture};
-use crate::server::unverified::{Budget, ClientClass, HeldBytes};
-use crate::sigv4::{self, Denied, PathForm, Scope, SignedRequest, Verifier};
+use crate::server::unverified::{Budget, HeldBytes};
+use crate::sigv4::{Denied, PathForm, Scope, SignedRequest, Verified, Verifier};
 use crate::xks::{ExternalKeyId, Fault, FaultKind, Operation, Route};
 
 /// The service name in every credential scope (XKS API, "Authentication").
@@ -45,36 +45,49 @@ pub(super) struct Authenticated {
     pub deadline: Deadline,
     pub record: Record,
     pub calls: CallCount,
-    /// The properties of its connection, for the policy.
-    pub transport: Transport,
+    pub peer: Arc<Peer>,
 }
 
 /// Creates [`Authenticate`].
 #[derive(Clone)]
-pub(super) struct AuthenticateLayer {
-    pub live: Live,
-    pub budget: Budget,
+pub(super) struct AuthenticateLayer(Arc<Authenticator>);
+
+/// The state that all authentications share.
+struct Authenticator {
+    budget: Budget,
     /// Counts the requests that are rejected because of their VPC endpoint.
-    pub rejected_endpoints: IntCounter,
+    rejected_endpoints: IntCounter,
+}
+
+impl AuthenticateLayer {
+    pub(super) fn new(budget: Budget, rejected_endpoints: IntCounter) -> Self {
+        Self(Arc::new(Authenticator {
+            budget,
+            rejected_endpoints,
+        }))
+    }
 }
 
 /// Authenticates the requests to the inner service.
 #[derive(Clone)]
 pub(super) struct Authenticate<S> {
     inner: S,
-    layer: AuthenticateLayer,
+    authenticator: Arc<Authenticator>,
 }
 
 impl<S> Layer<S> for AuthenticateLayer {
     type Service = Authenticate<S>;
 
     fn layer(&self, inner: S) -> Authenticate<S> {
-        let layer = self.clone();
-        Authenticate { inner, layer }
+        let authenticator = Arc::clone(&self.0);
+        Authenticate {
+            inner,
+            authenticator,
+        }
     }
 }
 
-impl<S, B> Service<Request<B>> for Authenticate<S>
+impl<S, B> Service<Received<B>> for Authenticate<S>
 where
     S: Service<Authenticated, Response = Response, Error = Fault> + Clone + Send + 'static,
     S::Future: Send,
@@ -89,30 +102,34 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Received<B>) -> Self::Future {
         let mut inner = self.inner.clone();
-        let layer = self.layer.clone();
+        let authenticator = Arc::clone(&self.authenticator);
         Box::pin(async move {
-            let authenticated = layer.authenticate(request).await?;
+            let authenticated = authenticator.authenticate(request).await?;
             inner.call(authenticated).await
         })
     }
 }
 
-impl AuthenticateLayer {
-    async fn authenticate<B>(&self, request: Request<B>) -> Result<Authenticated, Fault>
+impl Authenticator {
+    async fn authenticate<B>(&self, request: Received<B>) -> Result<Authenticated, Fault>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::error::Error + 'static,
     {
-        let (head, body) = request.into_parts();
-        let record = head.extensions.get::<Record>().cloned().unwrap_or_default();
-        let deadline = *head.extensions.get::<Deadline>().ok_or_else(no_deadline)?;
-        // The whole request uses this configuration.
-        let serving = Arc::clone(&self.live.now());
-        let mut held = self.hold(&head, serving.limits.max_body)?;
+        let Received {
+            head,
+            body,
+            peer,
+            serving,
+            deadline,
+            record,
+            ..
+        } = request;
+        let mut held = self.hold(&head, &peer, serving.limits.max_body)?;
         let body_deadline = Deadline::after(serving.limits.body_timeout).min(deadline);
-        let (store, operation, key_id) = match self.route(&serving, &head, &record) {
+        let (store, operation, key_id) = match route(&serving, &head, &record) {
             Ok(route) => route,
             Err(fault) => {
                 body::discard(body, &head.headers, body_deadline).await;
@@ -122,18 +139,9 @@ impl AuthenticateLayer {
         let limits = Self::read_limits(&serving, &head, body_deadline);
         let body = body::read(body, limits, &mut held).await;
         let body = body.map_err(|error| note_read_error(error, &record))?;
-        let calls = {
-            let mut facts = record.facts();
-            facts.request_bytes = u64::try_from(body.expose().len()).ok();
-            facts.calls.clone()
-        };
-        self.check_endpoint(&head, &store, &record)?;
-        verify(&head, &store, body.expose(), (&record, deadline))?;
-        let peer = head.extensions.get::<Peer>();
-        if let Some(peer) = peer {
-            peer.mark_verified();
-        }
-        let transport = peer.map(Peer::transport).unwrap_or_default();
+        self.check_endpoint(&peer, &store, &record)?;
+        let calls = verify(&head, &store, body.expose(), &record)?;
+        peer.mark_verified();
         drop(held);
         Ok(Authenticated {
             store,
@@ -144,23 +152,22 @@ impl AuthenticateLayer {
             deadline,
             record,
             calls,
-            transport,
+            peer,
         })
     }
 
     /// Reserves the bytes of the request's head in the budget of unverified requests.
-    fn hold(&self, head: &Parts, max_body: usize) -> Result<HeldBytes, Fault> {
-        let peer = head.extensions.get::<Peer>();
-        let class = peer.map_or(ClientClass::Known, Peer::client_class);
-        let held = self.budget.hold(class, length_of(head), max_body);
+    fn hold(&self, head: &Parts, peer: &Peer, max_body: usize) -> Result<HeldBytes, Fault> {
+        let held = self
+            .budget
+            .hold(peer.client_class(), length_of(head), max_body);
         held.ok_or_else(body::overload)
     }
 
     /// Rejects a request from a VPC endpoint that the store does not allow, with the same response as for a wrong signature.
-    fn check_endpoint(&self, head: &Parts, store: &KeyStore, record: &Record) -> Result<(), Fault> {
+    fn check_endpoint(&self, peer: &Peer, store: &KeyStore, record: &Record) -> Result<(), Fault> {
         let endpoints = &store.vpc_endpoints;
-        let peer = head.extensions.get::<Peer>();
-        let endpoint = peer.and_then(Peer::vpc_endpoint);
+        let endpoint = peer.vpc_endpoint();
         if endpoints.allows(endpoint) {
             return Ok(());
         }
@@ -184,30 +191,29 @@ impl AuthenticateLayer {
             is_stream: head.version == Version::HTTP_2,
         }
     }
+}
 
-    /// Finds key store, operation and key id of the request, and records them.
-    fn route(
-        &self,
-        serving: &Serving,
-        head: &Parts,
-        record: &Record,
-    ) -> Result<(Arc<KeyStore>, Operation, Option<ExternalKeyId>), Fault> {
-        // HTTP/1.1 allows a whole URI as the request target. The proxy serves the scheme https only.
-        if !matches!(head.uri.scheme_str(), None | Some("https")) {
-            return Err(FaultKind::PathUnknown.into());
-        }
-        let route = Route::parse(head.uri.path()).map_err(|_| FaultKind::PathUnknown)?;
-        if head.method != Method::POST {
-            return Err(FaultKind::MethodNotAllowed.into());
-        }
-        let store = serving.stores.at(route.prefix);
-        let store = store.ok_or(FaultKind::KeyStoreUnknown)?;
-        let mut facts = record.facts();
-        facts.operation = Some(route.operation);
-        facts.key_store = Some(Arc::clone(&store.name));
-        facts.key_id.clone_from(&route.key_id);
-        Ok((Arc::clone(store), route.operation, route.key_id))
+/// Finds key store, operation and key id of the request, and records them.
+fn route(
+    serving: &Serving,
+    head: &Parts,
+    record: &Record,
+) -> Result<(Arc<KeyStore>, Operation, Option<ExternalKeyId>), Fault> {
+    // HTTP/1.1 allows a whole URI as the request target. The proxy serves the scheme https only.
+    if !matches!(head.uri.scheme_str(), None | Some("https")) {
+        return Err(FaultKind::PathUnknown.into());
     }
+    let route = Route::parse(head.uri.path()).map_err(|_| FaultKind::PathUnknown)?;
+    if head.method != Method::POST {
+        return Err(FaultKind::MethodNotAllowed.into());
+    }
+    let store = serving.stores.at(route.prefix);
+    let store = store.ok_or(FaultKind::KeyStoreUnknown)?;
+    let mut facts = record.facts();
+    facts.operation = Some(route.operation);
+    facts.key_store = Some(Arc::clone(&store.name));
+    facts.key_id.clone_from(&route.key_id);
+    Ok((Arc::clone(store), route.operation, route.key_id))
 }
 
 /// Returns the error, and records if the client has disconnected.
@@ -230,12 +236,13 @@ fn length_of(head: &Parts) -> usize {
     target + fields.sum::<usize>()
 }
 
+/// Verifies the signature and records the result. Returns the count of the request's HSM calls.
 fn verify(
     head: &Parts,
     store: &KeyStore,
     body: &[u8],
-    (record, deadline): (&Record, Deadline),
-) -> Result<(), Fault> {
+    record: &Record,
+) -> Result<CallCount, Fault> {
     let request = SignedRequest {
         method: head.method.as_str(),
         path: head.uri.path(),
@@ -254,19 +261,23 @@ fn verify(
     };
     let now = SystemTime::now();
     let started = Instant::now();
-    let verified = verifier.verify(&request, now);
-    record.facts().signature = SignatureCheck {
-        took: started.elapsed(),
-        skew: verified.is_ok().then(|| skew(&head.headers, now)).flatten(),
-        denied: verified.as_ref().err().map(Denied::reason),
+    let outcome = verifier.verify(&request, now);
+    let took = started.elapsed();
+    let mut facts = record.facts();
+    facts.request_bytes = u64::try_from(body.len()).ok();
+    let verified = outcome.as_ref().ok();
+    facts.signature = SignatureCheck {
+        took,
+        skew: verified.map(|verified| skew(verified.signed_at, now)),
+        denied: outcome.as_ref().err().map(Denied::reason),
     };
-    match verified {
-        Ok(credential) => {
+    facts.access_key_id = verified.map(|verified| verified.credential.id().clone());
+    let calls = facts.calls.clone();
+    drop(facts);
+    match outcome {
+        Ok(Verified { credential, .. }) => {
             store.credential_use.note(credential.id(), now);
-            let mut facts = record.facts();
-            facts.access_key_id = Some(credential.id().clone());
-            facts.deadline = Some(deadline);
-            Ok(())
+            Ok(calls)
         }
         Err(denied) => Err(Fault::because(
             FaultKind::AuthenticationFailed,
@@ -276,12 +287,11 @@ fn verify(
 }
 
 /// Returns by how many seconds this host's clock is ahead of the client's. `X-Amz-Date` has whole seconds only.
-fn skew(headers: &HeaderMap, now: SystemTime) -> Option<f64> {
-    let signed = sigv4::signed_at(headers)?;
-    Some(match now.duration_since(signed) {
+fn skew(signed_at: SystemTime, now: SystemTime) -> f64 {
+    match now.duration_since(signed_at) {
         Ok(ahead) => ahead.as_secs_f64(),
         Err(behind) => -behind.duration().as_secs_f64(),
-    })
+    }
 }
 
 /// Returns the `:authority` of HTTP/2. An HTTP/1 request has the header `Host` instead.
@@ -290,8 +300,4 @@ fn authority(head: &Parts) -> Option<&str> {
         Version::HTTP_2 => head.uri.authority().map(http::uri::Authority::as_str),
         _ => None,
     }
-}
-
-fn no_deadline() -> Fault {
-    Fault::because(FaultKind::Internal, "the deadline layer is missing")
 }

@@ -98,14 +98,13 @@ impl Authenticated {
             .key_id
             .as_ref()
             .ok_or_else(|| Fault::because(FaultKind::Internal, "the route has no key id"))?;
-        let client_certificate = self.record.facts().client_certificate;
         Ok(Call {
             store: &self.store,
             key_id,
             deadline: self.deadline,
             metadata,
-            client_certificate,
-            transport: self.transport,
+            client_certificate: self.peer.certificate,
+            transport: self.peer.transport(),
             action,
             policy: self.serving.authorization.as_deref(),
             decision,

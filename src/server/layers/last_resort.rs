@@ -3,10 +3,10 @@
 use std::convert::Infallible;
 use std::task::{Context, Poll};
 
-use http::Request;
 use tower::{Layer, Service};
 
 use super::panics::{contained_call, fault_of};
+use crate::server::received::Received;
 use crate::server::response::{self, Response, ResponseFuture};
 
 /// Creates [`LastResort`].
@@ -25,9 +25,9 @@ impl<S> Layer<S> for LastResortLayer {
     }
 }
 
-impl<S, B> Service<Request<B>> for LastResort<S>
+impl<S, B> Service<Received<B>> for LastResort<S>
 where
-    S: Service<Request<B>, Response = Response, Error = Infallible>,
+    S: Service<Received<B>, Response = Response, Error = Infallible>,
     S::Future: Send + 'static,
     B: 'static,
 {
@@ -39,8 +39,8 @@ where
         self.0.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let version = request.version();
+    fn call(&mut self, request: Received<B>) -> Self::Future {
+        let version = request.head.version;
         let responding = contained_call(&mut self.0, request);
         Box::pin(async move {
             Ok(match responding.await {
@@ -55,12 +55,13 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::received::tests::any_request;
     use http_body_util::BodyExt as _;
     use tower::ServiceExt as _;
 
     /// Returns the response when the service panics in its call, or in its future.
     async fn response(in_call: bool) -> (u16, String) {
-        let service = tower::service_fn(move |_: Request<()>| {
+        let service = tower::service_fn(move |_: Received<()>| {
             assert!(!in_call, "a panic in the call");
             async {
                 tokio::task::yield_now().await;
@@ -69,7 +70,7 @@ mod tests {
         });
         let service = service.map_response(|(): ()| Response::default());
         let last_resort = LastResortLayer.layer(service);
-        let response = last_resort.oneshot(Request::new(())).await.unwrap();
+        let response = last_resort.oneshot(any_request()).await.unwrap();
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())

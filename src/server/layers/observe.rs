@@ -1,4 +1,4 @@
-//! Creates the request's record, counts the request and writes its access log line, whatever the inner layers do.
+//! Counts the request and writes its access log line, whatever the inner layers do.
 //!
 //! # Invariants
 //! - Each request is counted once and has one line, unless the sample or the line budget omits the line. The request's [`Observation`] does both when it
@@ -9,51 +9,63 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use http::Request;
 use tower::{Layer, Service};
 
 use super::detached::Detached;
-use crate::server::live::Live;
+use crate::server::live::Serving;
 use crate::server::metrics::ServerMetrics;
+use crate::server::received::Received;
 use crate::server::request::access_log;
 use crate::server::request::peer::Peer;
-use crate::server::request::record::{Facts, Record, UnverifiedResponse};
-use crate::server::request::trace_context::TraceContext;
+use crate::server::request::record::{Facts, Record};
 use crate::server::response::{Response, ResponseFuture};
 use crate::server::unverified::{LineBudget, LineKind};
 
 /// Creates [`Observe`].
 #[derive(Clone)]
-pub(super) struct ObserveLayer {
-    pub live: Live,
-    pub metrics: ServerMetrics,
-    pub lines: LineBudget,
-    pub detached: Detached,
+pub(super) struct ObserveLayer(Arc<Observer>);
+
+/// Where the observations of all requests go.
+struct Observer {
+    metrics: ServerMetrics,
+    lines: LineBudget,
+    detached: Detached,
+}
+
+impl ObserveLayer {
+    pub(super) fn new(metrics: ServerMetrics, lines: LineBudget, detached: Detached) -> Self {
+        Self(Arc::new(Observer {
+            metrics,
+            lines,
+            detached,
+        }))
+    }
 }
 
 /// Observes the requests to the inner service.
 #[derive(Clone)]
 pub(super) struct Observe<S> {
     inner: S,
-    layer: ObserveLayer,
+    observer: Arc<Observer>,
 }
 
 impl<S> Layer<S> for ObserveLayer {
     type Service = Observe<S>;
 
     fn layer(&self, inner: S) -> Observe<S> {
-        let layer = self.clone();
-        Observe { inner, layer }
+        let observer = Arc::clone(&self.0);
+        Observe { inner, observer }
     }
 }
 
-impl<S, B> Service<Request<B>> for Observe<S>
+impl<S, B> Service<Received<B>> for Observe<S>
 where
     S: Service<
-            Request<B>,
+            Received<B>,
             Response = Response,
             Error = Infallible,
             Future = ResponseFuture<Infallible>,
@@ -67,21 +79,15 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Observed {
+    fn call(&mut self, request: Received<B>) -> Observed {
         let observation = Observation {
-            started: Instant::now(),
-            record: Record::default(),
-            peer: request.extensions().get().cloned(),
-            layer: self.layer.clone(),
+            observer: Arc::clone(&self.observer),
+            record: request.record.clone(),
+            peer: Arc::clone(&request.peer),
+            serving: Arc::clone(&request.serving),
+            started: request.started,
             status: None,
         };
-        {
-            let mut facts = observation.record.facts();
-            facts.trace = TraceContext::of(request.headers());
-            let peer = observation.peer.as_ref();
-            facts.client_certificate = peer.map(|peer| peer.certificate).unwrap_or_default();
-        }
-        request.extensions_mut().insert(observation.record.clone());
         let responding = self.inner.call(request);
         Observed(Some((responding, observation)))
     }
@@ -97,11 +103,8 @@ impl Future for Observed {
         let Some((responding, observation)) = &mut self.0 else {
             return Poll::Pending;
         };
-        let mut response = ready!(responding.as_mut().poll(context))?;
+        let response = ready!(responding.as_mut().poll(context))?;
         observation.status = Some(response.status().as_u16());
-        if !observation.record.facts().is_verified() {
-            response.extensions_mut().insert(UnverifiedResponse);
-        }
         self.0 = None;
         Poll::Ready(Ok(response))
     }
@@ -120,7 +123,7 @@ impl Drop for Observed {
         };
         // A future that has panicked must not be polled again.
         if is_verified && !std::thread::panicking() {
-            let detached = observation.layer.detached.clone();
+            let detached = observation.observer.detached.clone();
             detached.finish(async move {
                 // Nobody receives the response.
                 drop(responding.await);
@@ -132,9 +135,10 @@ impl Drop for Observed {
 
 /// The observation of one request. Its drop counts the request and writes its line, so both happen exactly once.
 struct Observation {
-    layer: ObserveLayer,
+    observer: Arc<Observer>,
     record: Record,
-    peer: Option<Peer>,
+    peer: Arc<Peer>,
+    serving: Arc<Serving>,
     started: Instant,
     /// The status of the response; `None` until there is one.
     status: Option<u16>,
@@ -144,7 +148,7 @@ impl Drop for Observation {
     fn drop(&mut self) {
         let facts = self.record.facts();
         let duration = self.started.elapsed();
-        self.layer.metrics.count_request(&facts, duration);
+        self.observer.metrics.count_request(&facts, duration);
         if facts.is_verified() || self.may_write_line(&facts) {
             self.write(&facts, duration);
         }
@@ -153,16 +157,14 @@ impl Drop for Observation {
 
 impl Observation {
     fn write(&self, facts: &Facts, duration: Duration) {
-        let peer = self.peer.as_ref();
         // A client that has disconnected has not received the response.
         let status = self.status.filter(|_| !facts.has_disconnected);
-        let sample = self.layer.live.now().sample;
-        access_log::write(facts, status, peer, duration, sample);
+        access_log::write(facts, status, &self.peer, duration, self.serving.sample);
     }
 
     fn may_write_line(&self, facts: &Facts) -> bool {
         let bytes = access_log::max_unverified_length(facts);
-        self.layer
+        self.observer
             .lines
             .admits(LineKind::Request, bytes, Instant::now())
     }

@@ -3,11 +3,10 @@
 use std::convert::Infallible;
 use std::task::{Context, Poll};
 
-use http::Request;
 use tower::{Layer, Service};
 
 use super::panics::{contained_call, fault_of};
-use crate::server::request::record::Record;
+use crate::server::received::Received;
 use crate::server::response::{self, Response, ResponseFuture};
 use crate::xks::Fault;
 
@@ -29,9 +28,9 @@ impl<S> Layer<S> for RescueLayer {
     }
 }
 
-impl<S, B> Service<Request<B>> for Rescue<S>
+impl<S, B> Service<Received<B>> for Rescue<S>
 where
-    S: Service<Request<B>, Response = Response, Error = Fault>,
+    S: Service<Received<B>, Response = Response, Error = Fault>,
     S::Future: Send + 'static,
 {
     type Response = Response;
@@ -44,13 +43,9 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let record = request
-            .extensions()
-            .get::<Record>()
-            .cloned()
-            .unwrap_or_default();
-        let version = request.version();
+    fn call(&mut self, request: Received<B>) -> Self::Future {
+        let record = request.record.clone();
+        let version = request.head.version;
         let responding = contained_call(&mut self.inner, request);
         Box::pin(async move {
             Ok(responding.await.unwrap_or_else(|failed| {
@@ -66,6 +61,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::received::tests::any_request;
     use crate::xks::FaultKind;
     use http::header::{ALLOW, CONTENT_TYPE};
     use http_body_util::BodyExt;
@@ -73,11 +69,11 @@ mod tests {
 
     #[tokio::test]
     async fn errors_become_json_without_their_reason() {
-        let service = tower::service_fn(|_: Request<()>| async {
+        let service = tower::service_fn(|_: Received<()>| async {
             Err::<Response, _>(Fault::because(FaultKind::DeviceFailed, "CKR_SECRET_DETAIL"))
         });
         let rescue = RescueLayer.layer(service);
-        let response = rescue.oneshot(Request::new(())).await.unwrap();
+        let response = rescue.oneshot(any_request()).await.unwrap();
         assert_eq!(response.status(), 500);
         assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
         let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -86,14 +82,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_becomes_json_and_is_recorded() {
-        let service = tower::service_fn(|_: Request<()>| async {
+        let service = tower::service_fn(|_: Received<()>| async {
             panic!("a defect");
             #[expect(unreachable_code, reason = "the type of the service")]
             Err::<Response, Fault>(FaultKind::Internal.into())
         });
-        let record = Record::default();
-        let mut request = Request::new(());
-        request.extensions_mut().insert(record.clone());
+        let request = any_request();
+        let record = request.record.clone();
         let response = RescueLayer.layer(service).oneshot(request).await.unwrap();
         assert_eq!(response.status(), 500);
         let fault = record.facts().fault.take();
@@ -104,8 +99,8 @@ mod tests {
     #[tokio::test]
     async fn the_response_to_a_wrong_method_names_the_allowed_one() {
         let fault = || async { Err::<Response, Fault>(FaultKind::MethodNotAllowed.into()) };
-        let rescue = RescueLayer.layer(tower::service_fn(move |_: Request<()>| fault()));
-        let response = rescue.oneshot(Request::new(())).await.unwrap();
+        let rescue = RescueLayer.layer(tower::service_fn(move |_: Received<()>| fault()));
+        let response = rescue.oneshot(any_request()).await.unwrap();
         assert_eq!(response.status(), 405);
         assert_eq!(response.headers()[ALLOW], "POST");
     }

@@ -57,10 +57,10 @@ macro_rules! write_at {
             aws_source_vpce = metadata_text(|m| m.aws_source_vpce.as_deref()).as_ref().map(OutsideText::as_str),
             request_metadata_other = other(metadata).as_deref().map(OutsideText::from).as_ref().map(OutsideText::as_str),
             access_key_id = $facts.access_key_id.as_ref().map(|id| id.as_str()),
-            peer = $peer.map(|peer| peer.address.to_string()),
+            peer = $peer.address.to_string(),
             client_certificate = $facts.client_certificate.as_str(),
-            client = $peer.and_then(Peer::client_address).map(|client| client.to_string()),
-            vpc_endpoint = $peer.and_then(Peer::vpc_endpoint).map(|id| id.as_str()),
+            client = $peer.client_address().map(|client| client.to_string()),
+            vpc_endpoint = $peer.vpc_endpoint().map(|id| id.as_str()),
             vpc_endpoint_allowed = $facts.is_unlisted_endpoint.then_some(false),
             hsm = cost.device.as_deref(),
             duration_us = micros($duration),
@@ -81,7 +81,7 @@ macro_rules! write_at {
 pub(in crate::server) fn write(
     facts: &Facts,
     status: Option<u16>,
-    peer: Option<&Peer>,
+    peer: &Peer,
     duration: Duration,
     sample: Sample,
 ) {

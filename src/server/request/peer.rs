@@ -9,7 +9,7 @@ use crate::proxy_protocol::{Proxied, VpcEndpointId};
 use crate::server::unverified::ClientClass;
 
 /// The client at the other end of a connection, and its connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(in crate::server) struct Peer {
     /// The remote address of the socket.
     pub address: SocketAddr,
@@ -56,5 +56,29 @@ impl Peer {
     /// Records that a request on the connection was verified. From now on, no unverified connection displaces it.
     pub(in crate::server) fn mark_verified(&self) {
         self.connection.mark_verified();
+    }
+}
+
+#[cfg(test)]
+pub(in crate::server) mod tests {
+    use super::*;
+    use crate::connections::{ConnectionMetrics, Connections};
+    use crate::metrics::Metrics;
+    use crate::server::settings::Limits;
+
+    /// Returns the client of a new connection.
+    pub(in crate::server) fn any_peer() -> Peer {
+        let metrics = ConnectionMetrics::declare(&Metrics::default()).unwrap();
+        let connections = Connections::new("test", Limits::default().pool(), &metrics);
+        let address = SocketAddr::from(([192, 0, 2, 1], 50_000));
+        let slot = connections.admit(address).unwrap();
+        Peer {
+            address,
+            client: None,
+            source: slot.source().clone(),
+            certificate: ClientCertificate::default(),
+            subject: None,
+            connection: slot.handle(),
+        }
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::trace_context::TraceContext;
 use crate::audit::Outcome;
-use crate::clock::Deadline;
 use crate::connections::ClientCertificate;
 use crate::ekm::CallCount;
 use crate::operations::Cost;
@@ -31,8 +30,6 @@ pub(in crate::server) struct Facts {
     pub request_bytes: Option<u64>,
     pub trace: Option<TraceContext>,
     pub signature: SignatureCheck,
-    /// The time until which the client waits for the response.
-    pub deadline: Option<Deadline>,
     /// The HSM calls that the request causes.
     pub calls: CallCount,
     /// The time that the response waited for its line in the audit trail.
@@ -62,10 +59,6 @@ impl Facts {
     }
 }
 
-/// Marks the response to a request whose signature was not verified, in the extensions of the response.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::server) struct UnverifiedResponse;
-
 /// The result of the check of a request's signature, for the metrics.
 #[derive(Debug, Default)]
 pub(in crate::server) struct SignatureCheck {
@@ -78,10 +71,22 @@ pub(in crate::server) struct SignatureCheck {
 }
 
 /// A handle to the facts about a request; clones share them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(in crate::server) struct Record(Arc<Mutex<Facts>>);
 
 impl Record {
+    /// Starts a record with what is known before the first layer.
+    pub(in crate::server) fn new(
+        trace: Option<TraceContext>,
+        client_certificate: ClientCertificate,
+    ) -> Self {
+        Self(Arc::new(Mutex::new(Facts {
+            trace,
+            client_certificate,
+            ..Facts::default()
+        })))
+    }
+
     /// Locks the facts, to read them or to add to them. Never hold the lock across an await.
     pub(in crate::server) fn facts(&self) -> MutexGuard<'_, Facts> {
         self.0.lock().unwrap_or_else(poisoned)

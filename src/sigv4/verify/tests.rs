@@ -94,7 +94,7 @@ impl Signed {
         };
         verifier
             .verify(&request, now())
-            .map(|c| c.id().as_str().to_owned())
+            .map(|verified| verified.credential.id().as_str().to_owned())
     }
 
     fn outcome(&self) -> Result<String, Denied> {

@@ -7,6 +7,7 @@
 
 use std::future::Future as _;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -18,7 +19,7 @@ use crate::server::unverified::{ClientClass, RateLimit};
 /// The throttle of one HTTP/2 connection.
 pub(in crate::server) struct Throttle {
     rate_limit: RateLimit,
-    peer: Peer,
+    peer: Arc<Peer>,
     /// The maximum number of connections of its source.
     connections: usize,
     has_request: bool,
@@ -27,7 +28,11 @@ pub(in crate::server) struct Throttle {
 
 impl Throttle {
     /// Creates a throttle that does not delay yet.
-    pub(in crate::server) fn new(rate_limit: RateLimit, peer: Peer, connections: usize) -> Self {
+    pub(in crate::server) fn new(
+        rate_limit: RateLimit,
+        peer: Arc<Peer>,
+        connections: usize,
+    ) -> Self {
         Self {
             rate_limit,
             peer,

@@ -18,6 +18,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use calls::CallCount;
@@ -30,6 +31,7 @@ pub use selector::KeySelector;
 pub use spaced::SpacedWarning;
 
 use crate::clock::Deadline;
+use crate::iv::Iv;
 use crate::secret::SecretBytes;
 
 /// The future answer of an HSM.
@@ -67,7 +69,7 @@ pub struct EncryptJob {
     /// The plaintext; may be empty.
     pub plaintext: Arc<SecretBytes>,
     /// Additional authenticated data, at least one byte.
-    pub aad: Arc<[u8]>,
+    pub aad: Bytes,
     /// True if the key must also allow decryption, to verify the ciphertext.
     pub must_decrypt: bool,
     /// Set if the ciphertext must be verified: the digest is computed over it, then it is decrypted and compared with the plaintext. The verified
@@ -88,14 +90,14 @@ pub struct DecryptJob {
     pub tenant: Arc<Tenant>,
     /// The key.
     pub key: Arc<KeySelector>,
-    /// The IV, 12 or 16 bytes.
-    pub iv: Vec<u8>,
+    /// The IV.
+    pub iv: Iv,
     /// The ciphertext, followed by the tag.
-    pub ciphertext_and_tag: Arc<[u8]>,
+    pub ciphertext_and_tag: Bytes,
     /// Additional authenticated data, at least one byte.
-    pub aad: Arc<[u8]>,
+    pub aad: Bytes,
     /// Alternative AAD; used only when the ciphertext does not authenticate with `aad`.
-    pub or_aad: Option<Arc<[u8]>>,
+    pub or_aad: Option<Bytes>,
     /// The deadline.
     pub deadline: Deadline,
     /// The count of HSM calls of the request.
@@ -129,8 +131,8 @@ pub struct DescribeJob {
 /// The result of an encryption.
 #[derive(Debug)]
 pub struct Encrypted {
-    /// The IV, 12 or 16 bytes.
-    pub iv: Vec<u8>,
+    /// The IV.
+    pub iv: Iv,
     /// The ciphertext, as long as the plaintext.
     pub ciphertext: Vec<u8>,
     /// The tag.

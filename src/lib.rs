@@ -68,7 +68,7 @@
 //! | 1 | [`private_file`] | creation of files with secrets |
 //! | 1 | [`read_file`] | reads files that a configuration or a command line names: regular files only, with a time limit |
 //! | 1 | [`kms_certificate`] | the root certificates that AWS KMS trusts, and its rule for the common name |
-//! | 0 | [`secret`], [`clock`], [`hex`], [`json_line`], [`listen`] | redacted values, deadlines and times, hexadecimal text, JSON lines, addresses to listen on |
+//! | 0 | [`secret`], [`iv`], [`clock`], [`hex`], [`json_line`], [`listen`] | redacted values, initialization vectors, deadlines and times, hexadecimal text, JSON lines, addresses to listen on |
 //! | 0 | [`metrics`], [`similar`], [`build_info`] | the registry of metrics, suggestions for misspelt names, the version |
 //! | 0 | [`partitions`] | AWS partitions: Regions, DNS suffixes, service names |
 //! | 0 | [`proxy_protocol`] | the PROXY protocol header of a Network Load Balancer |
@@ -114,6 +114,7 @@ pub mod hex;
 pub mod hsm;
 pub mod hsm_protocol;
 pub mod inventory;
+pub mod iv;
 pub mod json_line;
 pub mod keystore;
 pub mod kms_certificate;

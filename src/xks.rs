@@ -13,9 +13,7 @@ mod request;
 mod response;
 mod route;
 
-pub use bytes::{
-    Aad, CiphertextMetadata, GcmTag, InitializationVector, KeyVersion, MAX_AAD, MAX_PLAINTEXT,
-};
+pub use bytes::{Aad, CiphertextMetadata, GcmTag, KeyVersion, MAX_AAD, MAX_PLAINTEXT};
 pub use console::ConsoleFile;
 pub use fault::{ErrorName, Fault, FaultKind};
 pub use framing::{

@@ -114,7 +114,6 @@ const EXPOSING_FILES: &[(&str, &str)] = &[
         "xks/console.rs",
         "writes the file that the KMS console imports",
     ),
-    ("xks/request.rs", "decodes the fields of a request"),
     ("xks/response.rs", "writes the plaintext into a response"),
 ];
 

@@ -229,7 +229,7 @@ fn seal_of_head(hsm: &str, key: &KeySelector, made: Encrypted) -> Seal {
     Seal {
         hsm: hsm.to_owned(),
         key,
-        iv,
+        iv: iv.as_bytes().to_vec(),
         sealed: ciphertext,
     }
 }

@@ -140,13 +140,13 @@ impl FakeKeyManager {
 
     fn seal(&self, job: &EncryptJob) -> Result<Encrypted, KeyManagerError> {
         self.usable_key(&job.key, |u| u.encrypt && (u.decrypt || !job.must_decrypt))?;
-        let mut iv = vec![7; 12];
+        let mut iv = [7; 12];
         iv[0] = self.counter.fetch_add(1, Ordering::SeqCst) as u8;
         job.encryptions.count();
         let ciphertext: Vec<u8> = job.plaintext.expose().iter().map(|b| b ^ 0x55).collect();
         let tag = tag(&job.key, &iv, &ciphertext, &job.aad);
         let encrypted = Encrypted {
-            iv,
+            iv: Iv::new(&iv).unwrap(),
             ciphertext,
             tag,
             digest: None,
@@ -164,7 +164,8 @@ impl FakeKeyManager {
     fn open(&self, job: &DecryptJob) -> Result<Opened, KeyManagerError> {
         self.usable_key(&job.key, |u| u.decrypt)?;
         let (ciphertext, received) = job.ciphertext_and_tag.split_last_chunk().unwrap();
-        let is_bound_to = |aad: &[u8]| tag(&job.key, &job.iv, ciphertext, aad) == *received;
+        let is_bound_to =
+            |aad: &[u8]| tag(&job.key, job.iv.as_bytes(), ciphertext, aad) == *received;
         let by_or_aad = match (is_bound_to(&job.aad), &job.or_aad) {
             (true, _) => false,
             (false, Some(aad)) if is_bound_to(aad) => true,

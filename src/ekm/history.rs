@@ -10,6 +10,7 @@ use std::mem;
 use std::sync::{Mutex, MutexGuard};
 
 use super::selector::KeySelector;
+use crate::iv::Iv;
 use crate::sync::poisoned;
 
 /// The number of IVs that are remembered for each key.
@@ -17,9 +18,6 @@ const IVS_PER_KEY: usize = 1_024;
 
 /// The size of a generation, in keys. When it is full, keys that were not used during this generation are forgotten.
 const KEYS: usize = 256;
-
-/// The longest IV, in bytes. Shorter IVs are padded with zeros.
-const MAX_IV: usize = 16;
 
 /// The history of all keys of an HSM, over all of its sessions, since the start of the process.
 #[derive(Debug, Default)]
@@ -42,8 +40,8 @@ struct Keys {
 #[derive(Debug, Default)]
 struct Uses {
     has_decrypted: bool,
-    order: VecDeque<[u8; MAX_IV]>,
-    ivs: HashSet<[u8; MAX_IV]>,
+    order: VecDeque<Iv>,
+    ivs: HashSet<Iv>,
 }
 
 impl History {
@@ -60,10 +58,8 @@ impl History {
 impl KeyHistory<'_> {
     /// Adds an IV. Returns false if it is among the last IVs of the key.
     #[must_use = "an IV that was used before must not be used again"]
-    pub fn add_iv(&self, iv: &[u8]) -> bool {
-        self.all
-            .lock()
-            .with(self.key, |uses| uses.add_iv(padded(iv)))
+    pub fn add_iv(&self, iv: Iv) -> bool {
+        self.all.lock().with(self.key, |uses| uses.add_iv(iv))
     }
 
     /// Notes that the HSM has decrypted a ciphertext that it made with this key.
@@ -93,7 +89,7 @@ impl Keys {
 }
 
 impl Uses {
-    fn add_iv(&mut self, iv: [u8; MAX_IV]) -> bool {
+    fn add_iv(&mut self, iv: Iv) -> bool {
         if !self.ivs.insert(iv) {
             return false;
         }
@@ -107,12 +103,6 @@ impl Uses {
     }
 }
 
-fn padded(iv: &[u8]) -> [u8; MAX_IV] {
-    let mut padded = [0; MAX_IV];
-    padded.iter_mut().zip(iv).for_each(|(to, from)| *to = *from);
-    padded
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,41 +111,41 @@ mod tests {
         KeySelector::Label(number.to_string())
     }
 
-    fn iv(number: usize) -> [u8; 12] {
+    fn iv(number: usize) -> Iv {
         let mut iv = [0; 12];
         iv[..8].copy_from_slice(&number.to_be_bytes());
-        iv
+        Iv::new(&iv).unwrap()
     }
 
     #[test]
     fn an_iv_is_known_until_1_024_others_came_after_it() {
         let (history, key) = (History::default(), key(1));
         let ivs = history.of(&key);
-        assert!((0..IVS_PER_KEY).all(|n| ivs.add_iv(&iv(n))));
-        assert!((0..IVS_PER_KEY).all(|n| !ivs.add_iv(&iv(n))));
-        assert!(ivs.add_iv(&iv(IVS_PER_KEY)), "a new one");
-        assert!(!ivs.add_iv(&iv(1)));
-        assert!(ivs.add_iv(&iv(0)), "the oldest one was forgotten");
+        assert!((0..IVS_PER_KEY).all(|n| ivs.add_iv(iv(n))));
+        assert!((0..IVS_PER_KEY).all(|n| !ivs.add_iv(iv(n))));
+        assert!(ivs.add_iv(iv(IVS_PER_KEY)), "a new one");
+        assert!(!ivs.add_iv(iv(1)));
+        assert!(ivs.add_iv(iv(0)), "the oldest one was forgotten");
     }
 
     #[test]
     fn each_key_has_its_own_ivs() {
         let history = History::default();
         let keys = [key(1), key(2)];
-        assert!(keys.iter().all(|key| history.of(key).add_iv(&iv(7))));
-        assert!(keys.iter().all(|key| !history.of(key).add_iv(&iv(7))));
+        assert!(keys.iter().all(|key| history.of(key).add_iv(iv(7))));
+        assert!(keys.iter().all(|key| !history.of(key).add_iv(iv(7))));
     }
 
     #[test]
     fn the_number_of_keys_is_bounded_and_a_key_in_use_is_not_forgotten() {
         let (history, used) = (History::default(), key(0));
-        assert!(history.of(&used).add_iv(&iv(1)));
+        assert!(history.of(&used).add_iv(iv(1)));
         history.of(&used).note_decryption();
         for number in 1..10 * KEYS {
-            assert!(history.of(&key(number)).add_iv(&iv(1)));
+            assert!(history.of(&key(number)).add_iv(iv(1)));
             assert!(history.of(&used).has_decrypted(), "{number}");
         }
-        assert!(!history.of(&used).add_iv(&iv(1)));
+        assert!(!history.of(&used).add_iv(iv(1)));
         assert!(!history.of(&key(1)).has_decrypted());
         let keys = history.lock();
         assert!(keys.recent.len() + keys.former.len() <= 2 * KEYS);

@@ -39,7 +39,7 @@ fn job() -> EncryptJob {
         tenant: tenant(),
         key: Arc::new(KeySelector::Label("k".into())),
         plaintext: Arc::new(SecretBytes::new(b"x".to_vec())),
-        aad: Arc::new([0, 0, 0]),
+        aad: vec![0, 0, 0].into(),
         must_decrypt: false,
         digest: None,
         deadline: Deadline::after(Duration::from_secs(1)),

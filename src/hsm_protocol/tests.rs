@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::wire::VERSION;
 use super::*;
 use crate::ekm::KeySelector;
+use crate::iv::Iv;
 use crate::secret::SecretBytes;
 use generated::Random;
 
@@ -186,7 +187,7 @@ fn the_longest_legal_jobs_fit_into_a_frame() {
         digest_prefix: Some(vec![3; aad].into()),
     };
     let decrypt = Task::Decrypt {
-        iv: vec![1; 16],
+        iv: Iv::new(&[1; 16]).unwrap(),
         ciphertext: vec![2; plaintext + 16].into(),
         aad: vec![2; aad].into(),
         or_aad: Some(vec![3; aad].into()),
@@ -233,14 +234,14 @@ fn debug_of_a_frame_shows_no_plaintext_and_no_iv() {
     let secret = [0xa7_u8; 24];
     let encrypt = job_of(Task::Encrypt {
         plaintext: Arc::new(SecretBytes::new(secret.to_vec())),
-        aad: secret[..].into(),
+        aad: secret.to_vec().into(),
         must_decrypt: false,
         digest_prefix: None,
     });
     let decrypt = job_of(Task::Decrypt {
-        iv: secret[..16].to_vec(),
-        ciphertext: secret[..].into(),
-        aad: secret[..].into(),
+        iv: Iv::new(&secret[..16]).unwrap(),
+        ciphertext: secret.to_vec().into(),
+        aad: secret.to_vec().into(),
         or_aad: None,
     });
     let opened = Outcome::Opened(crate::ekm::Opened {
@@ -248,7 +249,7 @@ fn debug_of_a_frame_shows_no_plaintext_and_no_iv() {
         by_or_aad: false,
     });
     let encrypted = Outcome::Encrypted(crate::ekm::Encrypted {
-        iv: secret[..16].to_vec(),
+        iv: Iv::new(&secret[..16]).unwrap(),
         ciphertext: Vec::new(),
         tag: [0; 16],
         digest: None,

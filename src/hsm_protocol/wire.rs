@@ -4,6 +4,8 @@
 
 use thiserror::Error;
 
+use crate::iv::{Iv, MAX_IV};
+
 /// The longest frame, in bytes. Requests of the XKS API need less than 30 KiB. The framing of the AAD allows 64 KiB, and a job with a digest
 /// contains the AAD twice.
 pub const MAX_FRAME: usize = 192 * 1_024;
@@ -153,6 +155,10 @@ impl<'a> Reader<'a> {
             true => self.take(length),
             false => Err(FrameError::Illegal(field)),
         }
+    }
+
+    pub(super) fn iv(&mut self) -> Result<Iv, FrameError> {
+        Iv::new(self.bytes(MAX_IV, "IV")?).ok_or(FrameError::Illegal("IV"))
     }
 
     pub(super) fn text(&mut self, max: usize, field: &'static str) -> Result<&'a str, FrameError> {

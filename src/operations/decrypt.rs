@@ -9,6 +9,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::call::Call;
 use super::cost::{Answer, Cost};
 use super::faults::fault_of;
@@ -30,7 +32,7 @@ pub async fn decrypt(
     request: DecryptRequest,
 ) -> Result<Answer<DecryptResponse>, Fault> {
     let key = call.enabled_key()?;
-    let decryption = Decryption::new(&call, &request);
+    let decryption = Decryption::new(&call, request);
     let (plaintext, cost) = decryption.run(key).await?;
     let value = DecryptResponse { plaintext };
     Ok(Answer { value, cost })
@@ -39,19 +41,18 @@ pub async fn decrypt(
 /// The decryption of one request, with one or two attempts.
 struct Decryption<'a> {
     call: &'a Call<'a>,
-    request: &'a DecryptRequest,
-    ciphertext_and_tag: Arc<[u8]>,
+    request: DecryptRequest,
+    ciphertext_and_tag: Bytes,
 }
 
 type Decrypted = Result<(SecretBytes, Cost), Fault>;
 
 impl<'a> Decryption<'a> {
-    fn new(call: &'a Call<'a>, request: &'a DecryptRequest) -> Self {
-        let joined = [&request.ciphertext[..], request.tag.as_bytes()].concat();
+    fn new(call: &'a Call<'a>, mut request: DecryptRequest) -> Self {
         Self {
             call,
+            ciphertext_and_tag: std::mem::take(&mut request.ciphertext_and_tag).into(),
             request,
-            ciphertext_and_tag: joined.into(),
         }
     }
 
@@ -88,13 +89,13 @@ impl<'a> Decryption<'a> {
     /// Returns the AAD for the HSM in this proxy's framing.
     fn framing(&self) -> Vec<u8> {
         let aad = self.request.aad.clone().unwrap_or_default();
-        framed_aad(&aad, &self.request.ciphertext_metadata)
+        framed_aad(aad, &self.request.ciphertext_metadata)
     }
 
     /// Returns the AAD for the HSM in the framing of AWS's sample proxy; `None` if it could also be this proxy's framing of another AAD. The metadata of the
     /// sample proxy is a constant in its configuration. It contains no key version, even if it looks like this proxy's metadata.
     fn legacy_framing(&self, key: &Key, first: &Version) -> Option<Vec<u8>> {
-        let request = self.request;
+        let request = &self.request;
         let framed = aws_samples_framed_aad(request.aad.as_ref(), &request.ciphertext_metadata);
         let version = version_of_framing(&framed).and_then(|number| key.version(number));
         let is_ambiguous = version.is_some_and(|version| version.selector == first.selector);
@@ -120,8 +121,8 @@ impl<'a> Decryption<'a> {
         let job = DecryptJob {
             tenant: Arc::clone(&self.call.store.tenant),
             key: Arc::clone(&version.selector),
-            iv: self.request.iv.as_bytes().to_vec(),
-            ciphertext_and_tag: Arc::clone(&self.ciphertext_and_tag),
+            iv: self.request.iv,
+            ciphertext_and_tag: self.ciphertext_and_tag.clone(),
             aad: aad.into(),
             or_aad: or_aad.map(Into::into),
             deadline: self.call.deadline,

@@ -8,8 +8,8 @@ use super::cost::{Answer, Cost};
 use super::faults::fault_of;
 use crate::ekm::{Digest, EncryptJob, Encrypted};
 use crate::xks::{
-    CiphertextMetadata, EncryptRequest, EncryptResponse, EncryptedBytes, Fault, FaultKind, GcmTag,
-    InitializationVector, framed_aad, integrity_prefix,
+    CiphertextMetadata, EncryptRequest, EncryptResponse, EncryptedBytes, Fault, FaultKind,
+    framed_aad, integrity_prefix,
 };
 
 /// Encrypts with the key's primary version.
@@ -24,15 +24,16 @@ pub async fn encrypt(
     let version = &key.primary;
     let metadata = CiphertextMetadata::of_version(version.number);
     let wants_integrity_value = request.wants_integrity_value;
+    let digest = wants_integrity_value
+        .then(|| Digest::new(integrity_prefix(&request.aad, &metadata).into()));
     let plaintext_length = request.plaintext.len();
     let job = EncryptJob {
         tenant: Arc::clone(&call.store.tenant),
         key: Arc::clone(&version.selector),
         plaintext: Arc::new(request.plaintext),
-        aad: framed_aad(&request.aad, &metadata).into(),
+        aad: framed_aad(request.aad, &metadata).into(),
         must_decrypt: wants_integrity_value,
-        digest: wants_integrity_value
-            .then(|| Digest::new(integrity_prefix(&request.aad, &metadata).into())),
+        digest,
         deadline: call.deadline,
         calls: call.calls.clone(),
         encryptions: version.encryption_count(),
@@ -63,8 +64,7 @@ fn checked(encrypted: Encrypted, plaintext_length: usize) -> Result<EncryptedByt
     }
     Ok(EncryptedBytes {
         ciphertext: encrypted.ciphertext,
-        iv: InitializationVector::from_vec(encrypted.iv)
-            .ok_or_else(|| wrong("the HSM's IV is not 12 or 16 bytes"))?,
-        tag: GcmTag::new(&encrypted.tag).ok_or_else(|| wrong("the HSM's tag is not 16 bytes"))?,
+        iv: encrypted.iv,
+        tag: encrypted.tag.into(),
     })
 }

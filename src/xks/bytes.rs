@@ -4,6 +4,7 @@
 //! trailing bits are rejected, so each value has exactly one text.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -26,78 +27,123 @@ pub(super) fn to_base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// A received Base64 field. It is decoded at once into memory that is wiped. Invalid Base64 is not an error here, so that the caller's error can name the
-/// field.
-pub(super) enum Base64Field {
+/// The capacity beyond the bytes of a Base64 field: space for a tag behind a ciphertext, or for the end of the framing behind an AAD.
+const SPARE: usize = 1 + MAX_METADATA;
+
+/// A received Base64 field. It is decoded at once. Invalid Base64 is not an error here, so that the caller's error can name the field.
+pub(super) enum Base64Field<T> {
     /// The decoded bytes.
-    Valid(SecretBytes),
+    Valid(T),
     /// The string is not canonical Base64.
     Invalid,
 }
 
-impl<'de> Deserialize<'de> for Base64Field {
+impl<'de, T: FromBase64> Deserialize<'de> for Base64Field<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Base64Visitor)
+        deserializer.deserialize_str(Base64Visitor(PhantomData))
     }
 }
 
-struct Base64Visitor;
+/// A value that is decoded from Base64 into its final buffer.
+pub(super) trait FromBase64: Sized {
+    /// The bytes before the decoded ones.
+    const PREFIX: &'static [u8] = &[];
 
-impl Visitor<'_> for Base64Visitor {
-    type Value = Base64Field;
+    /// Wraps the buffer: [`Self::PREFIX`] and the decoded bytes.
+    fn wrap(buffer: Vec<u8>) -> Self;
+}
+
+impl FromBase64 for SecretBytes {
+    fn wrap(buffer: Vec<u8>) -> Self {
+        buffer.into()
+    }
+}
+
+impl FromBase64 for Vec<u8> {
+    fn wrap(buffer: Vec<u8>) -> Self {
+        buffer
+    }
+}
+
+struct Base64Visitor<T>(PhantomData<T>);
+
+impl<T: FromBase64> Visitor<'_> for Base64Visitor<T> {
+    type Value = Base64Field<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a Base64 string")
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Base64Field, E> {
-        Ok(match STANDARD.decode(text) {
-            Ok(bytes) => Base64Field::Valid(bytes.into()),
+    fn visit_str<E: Error>(self, text: &str) -> Result<Base64Field<T>, E> {
+        let decoded_length = text.len() / 4 * 3;
+        let mut buffer = Vec::with_capacity(T::PREFIX.len() + decoded_length + SPARE);
+        buffer.extend_from_slice(T::PREFIX);
+        Ok(match STANDARD.decode_vec(text, &mut buffer) {
+            Ok(()) => Base64Field::Valid(T::wrap(buffer)),
             Err(_) => Base64Field::Invalid,
         })
     }
 }
 
 /// The additional authenticated data of a request: at most [`MAX_AAD`] bytes, possibly none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// The buffer begins with the length, as the framing does, so that the framing needs no copy.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Aad(Vec<u8>);
 
 impl Aad {
+    /// The size of the length before the data, in bytes.
+    const LENGTH_SIZE: usize = size_of::<u16>();
+
     /// Copies the data; `None` if it is longer than [`MAX_AAD`].
     pub fn new(bytes: &[u8]) -> Option<Self> {
-        (bytes.len() <= MAX_AAD).then(|| Self(bytes.to_vec()))
+        let mut buffer = Vec::with_capacity(Self::LENGTH_SIZE + bytes.len() + SPARE);
+        buffer.extend_from_slice(UnboundedAad::PREFIX);
+        buffer.extend_from_slice(bytes);
+        UnboundedAad::wrap(buffer).bounded()
     }
 
     /// Returns the bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        self.0.get(Self::LENGTH_SIZE..).unwrap_or_default()
+    }
+
+    /// Returns `u16be(length) ‖ AAD`.
+    pub(super) fn into_length_and_bytes(self) -> Vec<u8> {
+        self.0
     }
 }
 
-/// An initialization vector: 12 or 16 bytes. `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct InitializationVector(Vec<u8>);
-
-impl InitializationVector {
-    /// Copies the vector; `None` if it has another length.
-    pub fn new(bytes: &[u8]) -> Option<Self> {
-        Self::from_vec(bytes.to_vec())
-    }
-
-    /// Uses the vector without a copy; `None` if it has another length.
-    pub fn from_vec(bytes: Vec<u8>) -> Option<Self> {
-        matches!(bytes.len(), 12 | 16).then_some(Self(bytes))
-    }
-
-    /// Returns the bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+impl Default for Aad {
+    fn default() -> Self {
+        Self(vec![0; Self::LENGTH_SIZE])
     }
 }
 
-impl fmt::Debug for InitializationVector {
+impl fmt::Debug for Aad {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("InitializationVector(…)")
+        f.debug_tuple("Aad").field(&self.as_bytes()).finish()
+    }
+}
+
+/// Decoded AAD whose length is not checked yet.
+pub(super) struct UnboundedAad(Vec<u8>);
+
+impl UnboundedAad {
+    /// Writes the length; `None` if the AAD is longer than [`MAX_AAD`].
+    pub(super) fn bounded(self) -> Option<Aad> {
+        let mut buffer = self.0;
+        let (length, bytes) = buffer.split_first_chunk_mut()?;
+        *length = u16::try_from(bytes.len()).ok()?.to_be_bytes();
+        Some(Aad(buffer))
+    }
+}
+
+impl FromBase64 for UnboundedAad {
+    const PREFIX: &'static [u8] = &[0; Aad::LENGTH_SIZE];
+
+    fn wrap(buffer: Vec<u8>) -> Self {
+        Self(buffer)
     }
 }
 
@@ -114,6 +160,12 @@ impl GcmTag {
     /// Returns the bytes.
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
+    }
+}
+
+impl From<[u8; 16]> for GcmTag {
+    fn from(bytes: [u8; 16]) -> Self {
+        Self(bytes)
     }
 }
 
@@ -173,7 +225,7 @@ mod tests {
 
     fn decoded(json: &str) -> Option<Vec<u8>> {
         match serde_json::from_str(json).unwrap() {
-            Base64Field::Valid(bytes) => Some(bytes.expose().to_vec()),
+            Base64Field::Valid(bytes) => Some(bytes),
             Base64Field::Invalid => None,
         }
     }
@@ -201,18 +253,14 @@ mod tests {
         ] {
             assert_eq!(decoded(&format!("\"{bad}\"")), None, "{bad}");
         }
-        assert!(serde_json::from_str::<Base64Field>("7").is_err());
-        assert!(serde_json::from_str::<Base64Field>("null").is_err());
+        assert!(serde_json::from_str::<Base64Field<Vec<u8>>>("7").is_err());
+        assert!(serde_json::from_str::<Base64Field<Vec<u8>>>("null").is_err());
     }
 
     #[test]
     fn lengths_are_checked() {
         for length in 0..=32 {
             let bytes = vec![7; length];
-            assert_eq!(
-                InitializationVector::new(&bytes).is_some(),
-                length == 12 || length == 16
-            );
             assert_eq!(GcmTag::new(&bytes).is_some(), length == 16);
             assert_eq!(CiphertextMetadata::new(&bytes).is_some(), length <= 20);
         }
@@ -237,11 +285,5 @@ mod tests {
                 KeyVersion::FIRST
             );
         }
-    }
-
-    #[test]
-    fn debug_hides_the_iv() {
-        let iv = InitializationVector::new(&[0xab; 12]).unwrap();
-        assert_eq!(format!("{iv:?}"), "InitializationVector(…)");
     }
 }

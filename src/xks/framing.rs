@@ -9,12 +9,10 @@ use sha2::{Digest, Sha256};
 use super::bytes::{Aad, CiphertextMetadata, KeyVersion};
 
 /// Returns the AAD for the HSM: `u16be(len AAD) ‖ AAD ‖ u8(len MD) ‖ MD`. It has at least 3 bytes.
-pub fn framed_aad(aad: &Aad, metadata: &CiphertextMetadata) -> Vec<u8> {
-    let (aad, metadata) = (aad.as_bytes(), metadata.as_bytes());
-    let mut framed = Vec::with_capacity(3 + aad.len() + metadata.len());
-    // The types limit the lengths to 65,535 and 20, so both conversions are exact.
-    framed.extend_from_slice(&(aad.len() as u16).to_be_bytes());
-    framed.extend_from_slice(aad);
+pub fn framed_aad(aad: Aad, metadata: &CiphertextMetadata) -> Vec<u8> {
+    let metadata = metadata.as_bytes();
+    let mut framed = aad.into_length_and_bytes();
+    // The type limits the length to 20, so the conversion is exact.
     framed.push(metadata.len() as u8);
     framed.extend_from_slice(metadata);
     framed
@@ -83,11 +81,11 @@ mod tests {
         let metadata = CiphertextMetadata::new(&[1, 0, 0, 0, 7]).unwrap();
         let none = CiphertextMetadata::default();
         assert_eq!(
-            framed_aad(&aad, &metadata),
+            framed_aad(aad.clone(), &metadata),
             b"\x00\x0cproject=nile\x05\x01\x00\x00\x00\x07"
         );
-        assert_eq!(framed_aad(&aad, &none), b"\x00\x0cproject=nile\x00");
-        assert_eq!(framed_aad(&Aad::default(), &none), [0, 0, 0]);
+        assert_eq!(framed_aad(aad, &none), b"\x00\x0cproject=nile\x00");
+        assert_eq!(framed_aad(Aad::default(), &none), [0, 0, 0]);
     }
 
     #[test]
@@ -113,12 +111,12 @@ mod tests {
         for aad in [&b""[..], b"x", &[0; 300]] {
             let aad = Aad::new(aad).unwrap();
             for version in [KeyVersion::FIRST, KeyVersion(0x0102_0304)] {
-                let framed = framed_aad(&aad, &CiphertextMetadata::of_version(version));
+                let framed = framed_aad(aad.clone(), &CiphertextMetadata::of_version(version));
                 assert_eq!(version_of_framing(&framed), Some(version));
                 let longer = [&framed[..], &[0]].concat();
                 assert_eq!(version_of_framing(&longer), None);
             }
-            let other = framed_aad(&aad, &CiphertextMetadata::new(b"v0.0.1").unwrap());
+            let other = framed_aad(aad.clone(), &CiphertextMetadata::new(b"v0.0.1").unwrap());
             assert_eq!(version_of_framing(&other), None);
         }
         for cut in [&b""[..], b"\x00", b"\x00\x00", b"\x00\x09abc"] {
@@ -150,7 +148,7 @@ mod tests {
     #[test]
     fn the_longest_aad_is_framed() {
         let aad = Aad::new(&vec![9; 65_535]).unwrap();
-        let framed = framed_aad(&aad, &CiphertextMetadata::new(&[3; 20]).unwrap());
+        let framed = framed_aad(aad.clone(), &CiphertextMetadata::new(&[3; 20]).unwrap());
         assert_eq!(framed.len(), 2 + 65_535 + 1 + 20);
         assert_eq!(framed.get(..2), Some(&[0xff, 0xff][..]));
     }
@@ -159,7 +157,7 @@ mod tests {
     fn metadata_cannot_be_moved_into_the_aad() {
         let split = |aad: &[u8], md: &[u8]| {
             framed_aad(
-                &Aad::new(aad).unwrap(),
+                Aad::new(aad).unwrap(),
                 &CiphertextMetadata::new(md).unwrap(),
             )
         };

@@ -1,6 +1,9 @@
 //! `requestMetadata`: the principal, the KMS operation and the KMS key of a request (XKS API, section "Request metadata").
 
+use std::fmt;
+
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, FaultKind};
@@ -31,8 +34,7 @@ pub struct RequestMetadata {
 }
 
 /// The metadata in the JSON body.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default)]
 pub(super) struct MetadataFields {
     aws_principal_arn: Option<String>,
     kms_operation: Option<String>,
@@ -41,8 +43,67 @@ pub(super) struct MetadataFields {
     kms_via_service: Option<String>,
     aws_source_vpc: Option<String>,
     aws_source_vpce: Option<String>,
-    #[serde(flatten)]
     other: Map<String, Value>,
+}
+
+/// The name of a field.
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "camelCase")]
+enum FieldName {
+    AwsPrincipalArn,
+    KmsOperation,
+    KmsRequestId,
+    KmsKeyArn,
+    KmsViaService,
+    AwsSourceVpc,
+    AwsSourceVpce,
+    /// Not in this version of the specification.
+    Other(String),
+}
+
+impl<'de> Deserialize<'de> for MetadataFields {
+    /// Reads each field once, in place. serde's `flatten` would copy the whole object first.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = MetadataFields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("requestMetadata")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<MetadataFields, A::Error> {
+        let mut fields = MetadataFields::default();
+        let mut seen = [false; 7];
+        while let Some(name) = map.next_key()? {
+            let (position, field) = match name {
+                FieldName::AwsPrincipalArn => (0, &mut fields.aws_principal_arn),
+                FieldName::KmsOperation => (1, &mut fields.kms_operation),
+                FieldName::KmsRequestId => (2, &mut fields.kms_request_id),
+                FieldName::KmsKeyArn => (3, &mut fields.kms_key_arn),
+                FieldName::KmsViaService => (4, &mut fields.kms_via_service),
+                FieldName::AwsSourceVpc => (5, &mut fields.aws_source_vpc),
+                FieldName::AwsSourceVpce => (6, &mut fields.aws_source_vpce),
+                FieldName::Other(name) => {
+                    fields.other.insert(name, map.next_value()?);
+                    continue;
+                }
+            };
+            *field = map.next_value()?;
+            let before = seen
+                .get_mut(position)
+                .map(|seen| std::mem::replace(seen, true));
+            if before == Some(true) {
+                return Err(A::Error::custom("a field occurs twice"));
+            }
+        }
+        Ok(fields)
+    }
 }
 
 /// The optional fields that an operation requires.

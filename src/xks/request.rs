@@ -6,11 +6,10 @@
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::error::Category;
 
-use super::bytes::{
-    Aad, Base64Field, CiphertextMetadata, GcmTag, InitializationVector, MAX_PLAINTEXT,
-};
+use super::bytes::{Aad, Base64Field, CiphertextMetadata, GcmTag, MAX_PLAINTEXT, UnboundedAad};
 use super::fault::{Fault, FaultKind};
 use super::metadata::{MetadataFields, RequestMetadata, Required};
+use crate::iv::Iv;
 use crate::secret::SecretBytes;
 
 /// A GetHealthStatus request.
@@ -45,12 +44,10 @@ pub struct EncryptRequest {
 pub struct DecryptRequest {
     /// The metadata of the request.
     pub metadata: RequestMetadata,
-    /// At most [`MAX_PLAINTEXT`] bytes, possibly none.
-    pub ciphertext: Vec<u8>,
+    /// The ciphertext of at most [`MAX_PLAINTEXT`] bytes, possibly none, and the 16 bytes of the tag behind it.
+    pub ciphertext_and_tag: Vec<u8>,
     /// 12 or 16 bytes.
-    pub iv: InitializationVector,
-    /// 16 bytes.
-    pub tag: GcmTag,
+    pub iv: Iv,
     /// `None` when absent. Only for ciphertexts of AWS's sample proxy does an absent AAD differ from an empty one.
     pub aad: Option<Aad>,
     /// Empty when absent.
@@ -97,9 +94,9 @@ const CRYPTOGRAPHIC: Required = Required {
 #[serde(rename_all = "camelCase")]
 struct EncryptFields {
     request_metadata: Option<MetadataFields>,
-    plaintext: Option<Base64Field>,
+    plaintext: Option<Base64Field<SecretBytes>>,
     encryption_algorithm: Option<String>,
-    additional_authenticated_data: Option<Base64Field>,
+    additional_authenticated_data: Option<Base64Field<UnboundedAad>>,
     ciphertext_data_integrity_value_algorithm: Option<String>,
 }
 
@@ -120,7 +117,7 @@ impl EncryptRequest {
         }
         Ok(Self {
             metadata: metadata.into_metadata(CRYPTOGRAPHIC)?,
-            plaintext: within_maximum(plaintext, "plaintext")?,
+            plaintext: within_maximum(plaintext.len(), "plaintext").map(|()| plaintext)?,
             aad: aad(fields.additional_authenticated_data)?.unwrap_or_default(),
             wants_integrity_value: integrity.is_some(),
         })
@@ -131,12 +128,12 @@ impl EncryptRequest {
 #[serde(rename_all = "camelCase")]
 struct DecryptFields {
     request_metadata: Option<MetadataFields>,
-    ciphertext: Option<Base64Field>,
-    initialization_vector: Option<Base64Field>,
-    authentication_tag: Option<Base64Field>,
+    ciphertext: Option<Base64Field<Vec<u8>>>,
+    initialization_vector: Option<Base64Field<Vec<u8>>>,
+    authentication_tag: Option<Base64Field<Vec<u8>>>,
     encryption_algorithm: Option<String>,
-    additional_authenticated_data: Option<Base64Field>,
-    ciphertext_metadata: Option<Base64Field>,
+    additional_authenticated_data: Option<Base64Field<UnboundedAad>>,
+    ciphertext_metadata: Option<Base64Field<Vec<u8>>>,
 }
 
 impl DecryptRequest {
@@ -148,7 +145,7 @@ impl DecryptRequest {
     pub fn parse(body: &[u8]) -> Result<Self, Fault> {
         let fields: DecryptFields = parse_json(body)?;
         let metadata = required(fields.request_metadata, "requestMetadata")?;
-        let ciphertext = decoded(required(fields.ciphertext, "ciphertext")?, "ciphertext")?;
+        let mut ciphertext = decoded(required(fields.ciphertext, "ciphertext")?, "ciphertext")?;
         let iv = decoded(
             required(fields.initialization_vector, "initializationVector")?,
             "initializationVector",
@@ -158,14 +155,19 @@ impl DecryptRequest {
             "authenticationTag",
         )?;
         check_algorithm(fields.encryption_algorithm)?;
+        let metadata = metadata.into_metadata(CRYPTOGRAPHIC)?;
+        let aad = aad(fields.additional_authenticated_data)?;
+        within_maximum(ciphertext.len(), "ciphertext")?;
+        let iv = Iv::new(&iv)
+            .ok_or_else(|| bad_ciphertext("initializationVector is not 12 or 16 bytes"))?;
+        let tag =
+            GcmTag::new(&tag).ok_or_else(|| bad_ciphertext("authenticationTag is not 16 bytes"))?;
+        ciphertext.extend_from_slice(tag.as_bytes());
         Ok(Self {
-            metadata: metadata.into_metadata(CRYPTOGRAPHIC)?,
-            aad: aad(fields.additional_authenticated_data)?,
-            ciphertext: within_maximum(ciphertext, "ciphertext")?.expose().to_vec(),
-            iv: InitializationVector::new(iv.expose())
-                .ok_or_else(|| bad_ciphertext("initializationVector is not 12 or 16 bytes"))?,
-            tag: GcmTag::new(tag.expose())
-                .ok_or_else(|| bad_ciphertext("authenticationTag is not 16 bytes"))?,
+            metadata,
+            ciphertext_and_tag: ciphertext,
+            iv,
+            aad,
             ciphertext_metadata: ciphertext_metadata(fields.ciphertext_metadata)?,
         })
     }
@@ -206,7 +208,7 @@ fn required<T>(value: Option<T>, field: &'static str) -> Result<T, Fault> {
     value.ok_or_else(|| FaultKind::FieldMissing(field).into())
 }
 
-fn decoded(value: Base64Field, field: &'static str) -> Result<SecretBytes, Fault> {
+fn decoded<T>(value: Base64Field<T>, field: &'static str) -> Result<T, Fault> {
     match value {
         Base64Field::Valid(bytes) => Ok(bytes),
         Base64Field::Invalid => Err(Fault::because(
@@ -216,9 +218,9 @@ fn decoded(value: Base64Field, field: &'static str) -> Result<SecretBytes, Fault
     }
 }
 
-fn within_maximum(bytes: SecretBytes, field: &'static str) -> Result<SecretBytes, Fault> {
-    match bytes.len() <= MAX_PLAINTEXT {
-        true => Ok(bytes),
+fn within_maximum(length: usize, field: &'static str) -> Result<(), Fault> {
+    match length <= MAX_PLAINTEXT {
+        true => Ok(()),
         false => Err(FaultKind::FieldTooLong(field).into()),
     }
 }
@@ -231,21 +233,20 @@ fn check_algorithm(value: Option<String>) -> Result<(), Fault> {
     }
 }
 
-fn aad(value: Option<Base64Field>) -> Result<Option<Aad>, Fault> {
+fn aad(value: Option<Base64Field<UnboundedAad>>) -> Result<Option<Aad>, Fault> {
     let field = "additionalAuthenticatedData";
     let Some(value) = value else {
         return Ok(None);
     };
-    match Aad::new(decoded(value, field)?.expose()) {
-        Some(aad) => Ok(Some(aad)),
-        None => Err(FaultKind::FieldTooLong(field).into()),
-    }
+    let aad = decoded(value, field)?.bounded();
+    aad.map(Some)
+        .ok_or_else(|| FaultKind::FieldTooLong(field).into())
 }
 
-fn ciphertext_metadata(value: Option<Base64Field>) -> Result<CiphertextMetadata, Fault> {
+fn ciphertext_metadata(value: Option<Base64Field<Vec<u8>>>) -> Result<CiphertextMetadata, Fault> {
     match value {
         None => Ok(CiphertextMetadata::default()),
-        Some(value) => CiphertextMetadata::new(decoded(value, "ciphertextMetadata")?.expose())
+        Some(value) => CiphertextMetadata::new(&decoded(value, "ciphertextMetadata")?)
             .ok_or_else(|| bad_ciphertext("ciphertextMetadata is longer than 20 bytes")),
     }
 }

@@ -2,7 +2,8 @@
 
 use serde::{Serialize, Serializer};
 
-use super::bytes::{CiphertextMetadata, GcmTag, InitializationVector, to_base64};
+use super::bytes::{CiphertextMetadata, GcmTag, to_base64};
+use crate::iv::Iv;
 use crate::secret::SecretBytes;
 
 /// The result of an encryption.
@@ -11,7 +12,7 @@ pub struct EncryptedBytes {
     /// Exactly as long as the plaintext.
     pub ciphertext: Vec<u8>,
     /// 12 or 16 bytes.
-    pub iv: InitializationVector,
+    pub iv: Iv,
     /// 16 bytes.
     pub tag: GcmTag,
 }
@@ -199,7 +200,7 @@ mod tests {
         let mut response = EncryptResponse {
             encrypted: EncryptedBytes {
                 ciphertext: vec![1, 2, 3],
-                iv: InitializationVector::new(&[0; 12]).unwrap(),
+                iv: Iv::new(&[0; 12]).unwrap(),
                 tag: GcmTag::new(&[0; 16]).unwrap(),
             },
             ciphertext_metadata: CiphertextMetadata::of_version(KeyVersion::FIRST),

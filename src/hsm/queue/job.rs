@@ -228,17 +228,14 @@ impl Work {
         let task = match self {
             Self::Encrypt(job, _) => Task::Encrypt {
                 plaintext: Arc::clone(&job.plaintext),
-                aad: Arc::clone(&job.aad),
+                aad: job.aad.clone(),
                 must_decrypt: job.must_decrypt,
-                digest_prefix: job
-                    .digest
-                    .as_ref()
-                    .map(|digest| Arc::clone(digest.prefix())),
+                digest_prefix: job.digest.as_ref().map(|digest| digest.prefix().clone()),
             },
             Self::Decrypt(job, _) => Task::Decrypt {
-                iv: job.iv.clone(),
-                ciphertext: Arc::clone(&job.ciphertext_and_tag),
-                aad: Arc::clone(&job.aad),
+                iv: job.iv,
+                ciphertext: job.ciphertext_and_tag.clone(),
+                aad: job.aad.clone(),
                 or_aad: job.or_aad.clone(),
             },
             Self::Describe(..) => Task::Describe,

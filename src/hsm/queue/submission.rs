@@ -193,7 +193,7 @@ impl JobQueue for HsmState {
         };
         if let Outcome::Encrypted(sealed) = &outcome {
             let (_, key) = job.work.subject();
-            if !self.history.of(key).add_iv(&sealed.iv) {
+            if !self.history.of(key).add_iv(sealed.iv) {
                 let reason = "its output is wrong: it used an IV twice for one key";
                 self.distrust(worker, reason.to_owned());
             }

@@ -10,9 +10,6 @@ use crate::ekm::{
 use crate::hsm_protocol::wire::{FrameError, MAX_BYTES, Reader, Writer, short};
 use crate::secret::SecretBytes;
 
-/// The longest IV, in bytes.
-const MAX_IV: usize = 16;
-
 /// The longest text, in bytes. A longer one is cut.
 const MAX_TEXT: usize = 1_024;
 
@@ -233,14 +230,14 @@ fn cut(text: &str) -> &str {
 fn write_encrypted(frame: Writer, encrypted: &Encrypted) -> Writer {
     let digest = encrypted.digest.as_ref();
     frame
-        .bytes(&encrypted.iv)
+        .bytes(encrypted.iv.as_bytes())
         .bytes(&encrypted.ciphertext)
         .bytes(&encrypted.tag)
         .optional(digest.map(|digest| digest.as_slice()))
 }
 
 fn read_encrypted(fields: &mut Reader<'_>) -> Result<Encrypted, FrameError> {
-    let iv = fields.bytes(MAX_IV, "IV")?.to_vec();
+    let iv = fields.iv()?;
     let ciphertext = fields.bytes(MAX_BYTES, "ciphertext")?.to_vec();
     let tag = fields.bytes(TAG_LENGTH, "tag")?;
     let tag = tag.try_into().map_err(|_| FrameError::Illegal("tag"))?;

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::batch::{only, read_all};
 use crate::ekm::KeySelector;
 use crate::hsm_protocol::wire::{FrameError, MAX_BYTES, Reader, Writer};
+use crate::iv::Iv;
 use crate::secret::SecretBytes;
 
 /// The longest label or id of a key, in bytes.
 pub const MAX_SELECTOR: usize = 1_024;
-
-/// The longest IV, in bytes.
-const MAX_IV: usize = 16;
 
 const ENCRYPT: u8 = 1;
 const DECRYPT: u8 = 2;
@@ -38,22 +38,22 @@ pub enum Task {
         /// The plaintext.
         plaintext: Arc<SecretBytes>,
         /// Additional authenticated data.
-        aad: Arc<[u8]>,
+        aad: Bytes,
         /// True if the key must also be allowed to decrypt.
         must_decrypt: bool,
         /// See `ekm::Digest`.
-        digest_prefix: Option<Arc<[u8]>>,
+        digest_prefix: Option<Bytes>,
     },
     /// See `ekm::DecryptJob`.
     Decrypt {
-        /// 12 or 16 bytes.
-        iv: Vec<u8>,
+        /// The IV.
+        iv: Iv,
         /// Ciphertext ‖ tag.
-        ciphertext: Arc<[u8]>,
+        ciphertext: Bytes,
         /// Additional authenticated data.
-        aad: Arc<[u8]>,
+        aad: Bytes,
         /// An alternative AAD, which is tried if the first one fails.
-        or_aad: Option<Arc<[u8]>>,
+        or_aad: Option<Bytes>,
     },
     /// Reads the attributes of the key.
     Describe,
@@ -99,7 +99,7 @@ impl Job {
                 aad,
                 or_aad,
             } => frame
-                .bytes(iv)
+                .bytes(iv.as_bytes())
                 .bytes(ciphertext)
                 .bytes(aad)
                 .optional(or_aad.as_deref()),
@@ -135,15 +135,15 @@ impl Job {
                 plaintext: Arc::new(SecretBytes::from(
                     fields.bytes(MAX_BYTES, "plaintext")?.to_vec(),
                 )),
-                aad: fields.bytes(MAX_BYTES, "AAD")?.into(),
+                aad: copied(fields.bytes(MAX_BYTES, "AAD")?),
                 must_decrypt: fields.boolean("flag")?,
-                digest_prefix: fields.optional(MAX_BYTES, "prefix")?.map(Into::into),
+                digest_prefix: fields.optional(MAX_BYTES, "prefix")?.map(copied),
             },
             DECRYPT => Task::Decrypt {
-                iv: fields.bytes(MAX_IV, "IV")?.to_vec(),
-                ciphertext: fields.bytes(MAX_BYTES, "ciphertext")?.into(),
-                aad: fields.bytes(MAX_BYTES, "AAD")?.into(),
-                or_aad: fields.optional(MAX_BYTES, "AAD")?.map(Into::into),
+                iv: fields.iv()?,
+                ciphertext: copied(fields.bytes(MAX_BYTES, "ciphertext")?),
+                aad: copied(fields.bytes(MAX_BYTES, "AAD")?),
+                or_aad: fields.optional(MAX_BYTES, "AAD")?.map(copied),
             },
             DESCRIBE => Task::Describe,
             _ => return Err(FrameError::Illegal("kind")),
@@ -156,6 +156,10 @@ impl Job {
         };
         Ok((job, fields.rest()))
     }
+}
+
+fn copied(bytes: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(bytes)
 }
 
 fn write_selector(frame: Writer, key: &KeySelector) -> Writer {

@@ -12,6 +12,7 @@ use crate::hsm_protocol::{
     Answer, Cost, Failed, FromSession, Health, Job, KeyNews, Line, LineLevel, News, Order, Outcome,
     Task, WireSelector,
 };
+use crate::iv::Iv;
 use crate::secret::SecretBytes;
 use crate::test_random::SplitMix64;
 
@@ -68,6 +69,11 @@ impl Random {
         std::array::from_fn(|_| self.next() as u8)
     }
 
+    fn iv(&mut self) -> Iv {
+        let length = if self.is() { 12 } else { 16 };
+        Iv::new(&self.array::<16>()[..length]).unwrap()
+    }
+
     fn selector(&mut self) -> KeySelector {
         match self.is() {
             true => KeySelector::Label(self.text(1_024)),
@@ -93,7 +99,7 @@ impl Random {
                     digest_prefix: self.optional(8_192).map(Into::into),
                 },
                 1 => Task::Decrypt {
-                    iv: self.bytes(16),
+                    iv: self.iv(),
                     ciphertext: self.bytes(4_112).into(),
                     aad: self.bytes(8_192).into(),
                     or_aad: self.optional(8_192).map(Into::into),
@@ -123,7 +129,7 @@ impl Random {
     fn outcome(&mut self) -> Outcome {
         match self.below(4) {
             0 => Outcome::Encrypted(Encrypted {
-                iv: self.bytes(16),
+                iv: self.iv(),
                 ciphertext: self.bytes(4_096),
                 tag: self.array(),
                 digest: self.is().then(|| self.array()),

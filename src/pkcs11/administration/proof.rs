@@ -5,6 +5,7 @@ use super::inspection::KeyObject;
 use super::open_token::{AdministrationError, OpenToken};
 use crate::ekm::KeySelector;
 use crate::hsm_protocol::administration::TestCiphertext;
+use crate::iv::Iv;
 use crate::pkcs11::aes_gcm::gcm::Gcm;
 use crate::pkcs11::error_attribution::error_class::{ErrorClass, classify};
 use crate::pkcs11::health_key::check::{AAD, PLAINTEXT, joined};
@@ -46,7 +47,7 @@ impl OpenToken {
         let encrypted = gcm.encrypt(&session, key.handle, None, AAD, PLAINTEXT)?;
         Ok(TestCiphertext {
             sealed: joined(&encrypted),
-            iv: encrypted.iv,
+            iv: encrypted.iv.as_bytes().to_vec(),
         })
     }
 
@@ -80,13 +81,8 @@ impl OpenToken {
         ciphertext: &TestCiphertext,
     ) -> Result<bool, AdministrationError> {
         let (session, gcm) = self.new_session()?;
-        match gcm.decrypt(
-            &session,
-            key.handle,
-            &ciphertext.iv,
-            aad,
-            &ciphertext.sealed,
-        ) {
+        let iv = iv_of(ciphertext)?;
+        match gcm.decrypt(&session, key.handle, &iv, aad, &ciphertext.sealed) {
             Ok(_) => Ok(true),
             Err(error) if classify(error) == ErrorClass::Ambiguous && self.device_works(key)? => {
                 Ok(false)
@@ -102,7 +98,8 @@ impl OpenToken {
         encrypted: &TestCiphertext,
     ) -> Result<Result<bool, CallError>, AdministrationError> {
         let (session, gcm) = self.new_session()?;
-        let opened = gcm.decrypt(&session, key.handle, &encrypted.iv, AAD, &encrypted.sealed);
+        let iv = iv_of(encrypted)?;
+        let opened = gcm.decrypt(&session, key.handle, &iv, AAD, &encrypted.sealed);
         Ok(opened.map(|opened| opened.expose() == PLAINTEXT))
     }
 
@@ -129,4 +126,9 @@ impl OpenToken {
         let session = self.slot.open_session(&self.module)?;
         Ok((session, Gcm::new(plan)))
     }
+}
+
+fn iv_of(ciphertext: &TestCiphertext) -> Result<Iv, AdministrationError> {
+    let wrong = || AdministrationError("the IV is not 12 or 16 bytes".to_owned());
+    Iv::new(&ciphertext.iv).ok_or_else(wrong)
 }

@@ -7,7 +7,6 @@
 //!   encryption, a device's IV before the ciphertext is used.
 //! - An output is used only if it has exactly the length of the plan, its tag is not all zero, and its ciphertext is not the plaintext.
 
-use std::mem;
 use std::time::{Duration, Instant};
 
 use cryptoki::object::ObjectHandle;
@@ -17,6 +16,7 @@ use super::call::{GcmCall, message_encrypt};
 use super::profile::{IvSource, Plan};
 use crate::ekm::KeyHistory;
 use crate::ekm::{Encrypted, TAG_LENGTH};
+use crate::iv::{Iv, MAX_IV};
 use crate::pkcs11::library::errors::{CallError, Violation};
 use crate::pkcs11::library::ffi::Session;
 use crate::secret::{SecretBytes, constant_time_eq};
@@ -41,7 +41,7 @@ pub(in crate::pkcs11) struct Gcm {
     plan: Plan,
     pool: IvPool,
     /// The IV of the last encryption that had no history.
-    last: Vec<u8>,
+    last: Option<Iv>,
 }
 
 /// IVs of one `C_GenerateRandom` call.
@@ -73,7 +73,7 @@ impl Gcm {
                 ivs: Vec::with_capacity(IVS_PER_CALL),
                 fetched: Instant::now(),
             },
-            last: Vec::new(),
+            last: None,
         }
     }
 
@@ -89,36 +89,40 @@ impl Gcm {
         let parts = match self.plan.iv {
             IvSource::Caller => {
                 let iv = self.fresh_iv(session)?;
-                self.check_iv(&iv, history)?;
+                self.check_iv(checked(&iv)?, history)?;
                 let output = self.with_callers_iv(session, key, iv, aad, plaintext)?;
-                let iv = iv.to_vec();
+                let iv = checked(&iv)?;
                 return validated(CallOutput { iv, output }, plaintext);
             }
             IvSource::WrittenBack => {
-                let mut iv = vec![0; IV_LENGTH];
+                let mut iv = [0; IV_LENGTH];
                 let output = self
                     .call(&mut iv, aad)
                     .encrypt(session, key, plaintext, 0)?;
+                let iv = checked(&iv)?;
                 CallOutput { iv, output }
             }
             IvSource::Appended => {
                 let call = self.call(&mut [], aad);
                 let mut output = call.encrypt(session, key, plaintext, APPENDED_IV_LENGTH)?;
                 let iv = output.split_off(output.len().saturating_sub(APPENDED_IV_LENGTH));
+                let iv = checked(&iv)?;
                 CallOutput { iv, output }
             }
             IvSource::Prepended => {
                 let call = self.call(&mut [], aad);
                 let mut iv = call.encrypt(session, key, plaintext, IV_LENGTH)?;
                 let output = iv.split_off(IV_LENGTH.min(iv.len()));
+                let iv = checked(&iv)?;
                 CallOutput { iv, output }
             }
             IvSource::Message => {
                 let (iv, output) = message_encrypt(session, key, aad, plaintext)?;
+                let iv = checked(&iv)?;
                 CallOutput { iv, output }
             }
         };
-        self.check_iv(&parts.iv, history)?;
+        self.check_iv(parts.iv, history)?;
         validated(parts, plaintext)
     }
 
@@ -127,19 +131,23 @@ impl Gcm {
         &self,
         session: &Session,
         key: ObjectHandle,
-        iv: &[u8],
+        iv: &Iv,
         aad: &[u8],
         ciphertext_and_tag: &[u8],
     ) -> Result<SecretBytes, CallError> {
         if self.plan.iv == IvSource::Prepended {
             // The vendor mechanism expects the IV before the ciphertext.
+            let iv = iv.as_bytes();
             let input = [iv, ciphertext_and_tag].concat();
             return self
                 .call(&mut [], aad)
                 .decrypt(session, key, &input, iv.len());
         }
-        let mut iv = iv.to_vec();
-        self.call(&mut iv, aad)
+        // A module may write to its parameters.
+        let (mut buffer, length) = ([0; MAX_IV], iv.as_bytes().len());
+        let iv_copy = buffer.get_mut(..length).unwrap_or_default();
+        iv_copy.copy_from_slice(iv.as_bytes());
+        self.call(iv_copy, aad)
             .decrypt(session, key, ciphertext_and_tag, 0)
     }
 
@@ -182,19 +190,24 @@ impl Gcm {
     }
 
     /// Rejects an IV of zeros, and an IV that was used before.
-    fn check_iv(&mut self, iv: &[u8], history: Option<KeyHistory<'_>>) -> Result<(), CallError> {
-        if is_zero(iv) {
+    fn check_iv(&mut self, iv: Iv, history: Option<KeyHistory<'_>>) -> Result<(), CallError> {
+        if is_zero(iv.as_bytes()) {
             return Err(CallError::Wrong(Violation::ZeroIv));
         }
         let is_new = match history {
             Some(history) => history.add_iv(iv),
-            None => mem::replace(&mut self.last, iv.to_vec()) != iv,
+            None => self.last.replace(iv) != Some(iv),
         };
         match is_new {
             true => Ok(()),
             false => Err(CallError::Wrong(Violation::RepeatedIv)),
         }
     }
+}
+
+fn checked(iv: &[u8]) -> Result<Iv, CallError> {
+    let wrong_length = CallError::Wrong(Violation::Length(iv.len() as u64));
+    Iv::new(iv).ok_or(wrong_length)
 }
 
 fn is_zero(bytes: &[u8]) -> bool {
@@ -223,7 +236,7 @@ fn validated(parts: CallOutput, plaintext: &[u8]) -> Result<Encrypted, CallError
 
 /// The result of an encryption call: the IV, and ciphertext ‖ tag.
 struct CallOutput {
-    iv: Vec<u8>,
+    iv: Iv,
     output: Vec<u8>,
 }
 
@@ -250,7 +263,7 @@ mod tests {
 
     fn output_of(ciphertext: &[u8], tag: [u8; TAG_LENGTH]) -> CallOutput {
         CallOutput {
-            iv: vec![1; IV_LENGTH],
+            iv: Iv::ANY,
             output: [ciphertext, &tag].concat(),
         }
     }
@@ -269,7 +282,7 @@ mod tests {
         let plain = output_of(&plaintext, [9; TAG_LENGTH]);
         assert_eq!(violation(plain), Some(Violation::NotEncrypted));
         let short = CallOutput {
-            iv: vec![1; IV_LENGTH],
+            iv: Iv::ANY,
             output: vec![9; TAG_LENGTH - 1],
         };
         assert_eq!(violation(short), Some(Violation::Length(15)));

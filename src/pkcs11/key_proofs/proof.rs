@@ -9,6 +9,7 @@ use cryptoki::object::ObjectHandle;
 
 use crate::ekm::KeyHistory;
 use crate::ekm::{KeyManagerFault, KeyUsageFlags, TAG_LENGTH};
+use crate::iv::Iv;
 use crate::pkcs11::aes_gcm::gcm::Gcm;
 use crate::pkcs11::error_attribution::error_class::{ErrorClass, classify};
 use crate::pkcs11::health_key::check::{AAD, PLAINTEXT, is_plaintext, joined};
@@ -85,7 +86,7 @@ pub(in crate::pkcs11) fn attempt(
 
 fn attempt_decryption(session: &Session, gcm: &Gcm, key: ObjectHandle) -> Result<(), Failed> {
     let garbage = [0; PLAINTEXT.len() + TAG_LENGTH];
-    match gcm.decrypt(session, key, &[1; 12], AAD, &garbage) {
+    match gcm.decrypt(session, key, &Iv::ANY, AAD, &garbage) {
         // The code may mean a wrong tag, and this tag is wrong.
         Err(error) if classify(error) == ErrorClass::Ambiguous && !is_about_the_key(error) => {
             Ok(())

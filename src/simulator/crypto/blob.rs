@@ -3,9 +3,10 @@
 //! `1 ‖ account (12 digits) ‖ u8 ‖ Region ‖ key id (16) ‖ u8 ‖ IV ‖ tag (16) ‖ u8 ‖ metadata ‖ u16be ‖ ciphertext ‖ HMAC-SHA-256 of it all`.
 //! The HMAC key belongs to the KMS key, so a changed bit is detected before the proxy is called.
 
+use crate::iv::Iv;
 use crate::simulator::crypto::material::KeyMaterial;
 use crate::simulator::crypto::random::{uuid_bytes, uuid_text};
-use crate::xks::{CiphertextMetadata, EncryptedBytes, GcmTag, InitializationVector};
+use crate::xks::{CiphertextMetadata, EncryptedBytes, GcmTag};
 
 /// The version of the format: the first byte of a blob.
 const FORM: u8 = 1;
@@ -64,7 +65,7 @@ impl Blob {
             region: text(rest.short()?)?,
             id: uuid_text(rest.take(16)?.try_into().ok()?),
         };
-        let iv = InitializationVector::new(rest.short()?)?;
+        let iv = Iv::new(rest.short()?)?;
         let tag = GcmTag::new(rest.take(16)?)?;
         let metadata = CiphertextMetadata::new(rest.short()?)?;
         let length = u16::from_be_bytes(rest.take(2)?.try_into().ok()?);
@@ -131,7 +132,7 @@ mod tests {
             },
             encrypted: EncryptedBytes {
                 ciphertext: vec![9; 40],
-                iv: InitializationVector::new(&[1; 16]).unwrap(),
+                iv: Iv::new(&[1; 16]).unwrap(),
                 tag: GcmTag::new(&[2; 16]).unwrap(),
             },
             metadata: CiphertextMetadata::new(&[3; 5]).unwrap(),

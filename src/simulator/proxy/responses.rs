@@ -9,12 +9,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+use crate::iv::Iv;
 use crate::secret::SecretBytes;
 use crate::simulator::proxy::errors::ProxyError;
-use crate::xks::{
-    Aad, CiphertextMetadata, EncryptedBytes, ErrorName, GcmTag, InitializationVector,
-    integrity_value,
-};
+use crate::xks::{Aad, CiphertextMetadata, EncryptedBytes, ErrorName, GcmTag, integrity_value};
 
 const INVALID: ProxyError = ProxyError::InvalidResponse;
 
@@ -67,7 +65,7 @@ pub(in crate::simulator) fn encrypted(
     let fields: Fields = object(body)?;
     let ciphertext = decoded(fields.ciphertext)?.expose().to_vec();
     let iv = decoded(fields.initialization_vector)?;
-    let iv = InitializationVector::new(iv.expose()).ok_or(INVALID)?;
+    let iv = Iv::new(iv.expose()).ok_or(INVALID)?;
     let tag = decoded(fields.authentication_tag)?;
     let tag = GcmTag::new(tag.expose()).ok_or(INVALID)?;
     let metadata = match fields.ciphertext_metadata {

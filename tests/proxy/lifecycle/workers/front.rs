@@ -12,6 +12,7 @@ use xks_proxy::ekm::{KeyKind, KeyManagerFault, KeySelector};
 use xks_proxy::hsm_protocol::{
     FromSession, Job, MAX_FRAME, News, Order, Outcome, Task, WireSelector,
 };
+use xks_proxy::iv::Iv;
 use xks_proxy::secret::SecretBytes;
 
 use crate::harness::process::await_end;
@@ -87,19 +88,17 @@ fn jobs_for_keys_that_are_not_there_are_answered_with_an_error() {
 fn jobs_with_odd_lengths_are_answered() {
     let front = Front::start(1);
     let decrypt = |iv: usize, ciphertext: usize| Task::Decrypt {
-        iv: vec![1; iv],
+        iv: Iv::new(&vec![1; iv]).unwrap(),
         ciphertext: vec![2; ciphertext].into(),
         aad: b""[..].into(),
         or_aad: Some(b""[..].into()),
     };
     for (iv, ciphertext) in [
-        (0, 0),
-        (1, 15),
         (12, 0),
         (12, 15),
         (12, 16),
         (16, 16),
-        (13, 40),
+        (16, 40),
         (12, 60_000),
     ] {
         let answer = front.ask(0, &job(1, label("orders"), decrypt(iv, ciphertext)));
@@ -121,6 +120,20 @@ fn jobs_with_odd_lengths_are_answered() {
 #[test]
 fn an_invalid_job_frame_ends_the_worker_without_an_answer() {
     let good = job(7, label("orders"), encrypt(b"x")).to_frame();
+    let mut short_iv = job(
+        7,
+        label("orders"),
+        Task::Decrypt {
+            iv: Iv::new(&[0xee; 12]).unwrap(),
+            ciphertext: vec![2; 16].into(),
+            aad: b"aad"[..].into(),
+            or_aad: None,
+        },
+    )
+    .to_frame();
+    let iv_at = short_iv.iter().position(|byte| *byte == 0xee).unwrap();
+    short_iv[iv_at - 4] = 11;
+    short_iv.remove(iv_at);
     let mut versioned = good.clone();
     versioned[0] = 0;
     let mut unknown_kind = good.clone();
@@ -132,6 +145,7 @@ fn an_invalid_job_frame_ends_the_worker_without_an_answer() {
         [&good[..], b"\0"].concat(),
         versioned,
         unknown_kind,
+        short_iv,
         FromSession::Ready.to_frame(),
         Order::HeldKeys.to_frame().unwrap(),
         vec![1; MAX_FRAME],

@@ -24,6 +24,7 @@ use crate::hsm::worker::running::RunningWorker;
 use crate::hsm_protocol::launch::WorkerEnd;
 use crate::hsm_protocol::packet::{self, Wait};
 use crate::hsm_protocol::{Answer, Cost, FromSession, Job, MAX_FRAME, Outcome, Task};
+use crate::iv::Iv;
 use crate::metrics::Metrics;
 use crate::secret::SecretBytes;
 
@@ -154,7 +155,7 @@ impl TestHsm {
         let job = DecryptJob {
             tenant: tenant(),
             key: key(),
-            iv: vec![1; 12],
+            iv: Iv::ANY,
             ciphertext_and_tag: vec![2; length + 16].into(),
             aad: b"aad"[..].into(),
             or_aad: None,
@@ -327,10 +328,10 @@ impl PendingAnswer<Encrypted> {
 /// The result of a fake encryption: the ciphertext is the plaintext.
 pub(in crate::hsm) fn encrypted(plaintext: &[u8]) -> Encrypted {
     static IVS: AtomicU64 = AtomicU64::new(1);
-    let mut iv = vec![0; 12];
+    let mut iv = [0; 12];
     iv[..8].copy_from_slice(&IVS.fetch_add(1, Ordering::Relaxed).to_le_bytes());
     Encrypted {
-        iv,
+        iv: Iv::new(&iv).unwrap(),
         ciphertext: plaintext.to_vec(),
         tag: [3; 16],
         digest: None,

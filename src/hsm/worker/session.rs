@@ -263,9 +263,13 @@ impl Session {
         queue.remove(self);
         let mut sent = self.sent();
         sent.is_over = true;
+        let unsent = sent.take_unsent();
         let jobs = std::mem::take(&mut sent.jobs);
         drop(sent);
         queue.load().remove_slot(&self.slot);
+        for job in unsent {
+            queue.requeue_unsent(self, job);
+        }
         for (_, mut job) in jobs {
             job.count_lost(queue.metrics());
             queue.retry(job);

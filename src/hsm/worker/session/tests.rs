@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::ekm::KeyManagerFault;
 use crate::hsm::events::Event;
 use crate::hsm_protocol::{Answer, Batch, Cost, FromSession, MAX_BATCH, Outcome, Task};
-use fakes::{FakeWorker, TestHsm, encrypted, eventually};
+use fakes::{FakeWorker, PendingAnswer, TestHsm, encrypted, eventually};
 
 /// All sessions of a worker end at once, with unanswered jobs. Each job is sent to the next worker.
 #[tokio::test]
@@ -76,6 +76,33 @@ async fn a_job_is_sent_to_two_workers_at_most() {
     let third = hsm.after_death(3, 2).await;
     assert_eq!(answer.fault().await, KeyManagerFault::DeviceFailed);
     assert!(third.jobs().is_empty());
+}
+
+/// Jobs that do not fit into the socket of a worker that dies were not sent to it: they still go to two workers.
+#[tokio::test]
+async fn a_job_that_was_not_sent_is_still_sent_twice() {
+    const JOBS: usize = 10;
+    let hsm = TestHsm::new();
+    let first = hsm.serves(1, 1).await;
+    // A fast HSM gets several jobs at a time.
+    assert_eq!(hsm.encrypt(b"fast").encrypted_by(&first).await, b"fast");
+    let large = [7; 60_000];
+    let mut answers: Vec<_> = (0..JOBS).map(|_| hsm.encrypt(&large)).collect();
+    let mut received = first.jobs().len();
+    assert!(received < JOBS, "some jobs do not fit into the socket");
+    drop(first);
+    let (mut failed, mut number) = (0, 2);
+    while failed < JOBS {
+        let worker = hsm.after_death(number, 1).await;
+        let before = received;
+        while received == before && failed < JOBS {
+            received += worker.jobs().len();
+            failed += answers.iter_mut().filter_map(PendingAnswer::now).count();
+            tokio::task::yield_now().await;
+        }
+        number += 1;
+    }
+    assert_eq!(received, 2 * JOBS);
 }
 
 /// A worker sends no answers. Its caller leaves, and other callers are served after the worker was replaced.

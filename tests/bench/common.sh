@@ -69,6 +69,17 @@ of_modules() {
   printf 'environment = { %s }\nwritable = [%s]\n' "${variables[*]}" "${writable[*]}"
 }
 
+# Makes a module that tests control. A module is initialized once per process, so each device has copies of both libraries. The control file
+# must exist before a worker starts: a sandbox grants access to existing files only.
+make_faulty_module() { # name of the device, in lower case
+  local variable
+  variable=HSM_$(tr '[:lower:]' '[:upper:]' <<<"$1")
+  cp "${binaries:?}/examples/libfaulty_pkcs11.so" "$work/hsm-$1.so"
+  cp "${module:?}" "$work/softhsm-$1.so"
+  export "FAULTY_PKCS11_CONTROL_$variable=$work/control-$1" "FAULTY_PKCS11_MODULE_$variable=$work/softhsm-$1.so"
+  : >"$work/control-$1"
+}
+
 softhsm_token() { # label of the token, command, options
   local label=$1 command=$2
   shift 2

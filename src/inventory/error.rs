@@ -5,7 +5,7 @@ use thiserror::Error;
 /// The reason why a key was not created. The message names the HSM or the label, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CreationError {
-    /// An HSM does not answer or cannot be opened. Nothing was created, unless the text says that a key was. The same command may succeed
+    /// An HSM does not answer or cannot be opened. Nothing was created, unless the message names a created key. The same command may succeed
     /// later.
     #[error("{0}")]
     Unavailable(String),

@@ -43,7 +43,7 @@ struct Destination {
 }
 
 impl AuditLayer {
-    /// Creates a layer that records in `trail`. Without a trail, it records nothing.
+    /// Creates a layer that records in this audit trail; without one, it records nothing.
     pub(super) fn new(trail: Option<Trail>, unverified: &UnverifiedLimits) -> Self {
         Self(trail.map(|trail| {
             let unverified = unverified.clone();

@@ -38,14 +38,13 @@ pub struct Server {
 impl Server {
     /// Returns the listener at `address`, whose certificate was issued by the CA in the PEM file.
     pub fn new(address: SocketAddr, ca: &Path) -> Outcome<Self> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(ca)?)?;
-        let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        Ok(Self::with(address, client_config(ca)?))
+    }
+
+    /// Returns the listener at `address`, for connections with this TLS configuration.
+    pub fn with(address: SocketAddr, tls: ClientConfig) -> Self {
         let tls = Arc::new(tls);
-        Ok(Self { address, tls })
+        Self { address, tls }
     }
 
     /// Opens a connection and completes the handshake.
@@ -61,6 +60,17 @@ impl Server {
         stream.conn.complete_io(&mut stream.sock)?;
         Ok(stream)
     }
+}
+
+/// Returns a configuration for TLS 1.3 that trusts the CA in the PEM file.
+pub fn client_config(ca: &Path) -> Outcome<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(ca)?)?;
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config)
 }
 
 /// A TLS stream to the listener.

@@ -73,6 +73,7 @@ impl Setup {
             scope: self.scope,
             path_form,
         };
-        verifier.verify(request, self.now)
+        let verified = verifier.verify(request, self.now)?;
+        Ok(verified.credential)
     }
 }

@@ -55,12 +55,13 @@ pub fn check(data: &[u8]) {
         check_bytes(request.aad.as_bytes(), parse("additionalAuthenticatedData"));
     }
     if let Some(request) = decrypt {
-        assert!(request.ciphertext.len() <= MAX_PLAINTEXT);
+        let (ciphertext, tag) = request.ciphertext_and_tag.split_last_chunk::<16>().unwrap();
+        assert!(ciphertext.len() <= MAX_PLAINTEXT);
         assert!(matches!(request.iv.as_bytes().len(), 12 | 16));
         assert!(request.ciphertext_metadata.as_bytes().len() <= 20);
-        check_bytes(&request.ciphertext, parse("ciphertext"));
+        check_bytes(ciphertext, parse("ciphertext"));
         check_bytes(request.iv.as_bytes(), parse("initializationVector"));
-        check_bytes(request.tag.as_bytes(), parse("authenticationTag"));
+        check_bytes(tag, parse("authenticationTag"));
         check_bytes(
             request.ciphertext_metadata.as_bytes(),
             parse("ciphertextMetadata"),

@@ -57,6 +57,9 @@ impl std::fmt::Debug for TlsSettings {
     }
 }
 
+/// The number of tickets after a TLS 1.3 handshake. Each ticket resumes one connection, and that connection gets the next ticket.
+const TICKETS: usize = 1;
+
 impl TlsSettings {
     /// Creates the settings of a server with this identity. Without `client_auth` it requests no client certificates.
     ///
@@ -134,7 +137,9 @@ impl Clients {
         let identity = Arc::new(SingleCertAndKey::from(identity.certified_key()));
         let Some(auth) = client_auth else {
             let config = builder.with_no_client_auth().with_cert_resolver(identity);
-            return Ok(Self::Anonymous(Arc::new(with_protocols(config))));
+            let mut config = with_protocols(config);
+            config.send_tls13_tickets = TICKETS;
+            return Ok(Self::Anonymous(Arc::new(config)));
         };
         if auth.roots.is_empty() {
             return Err(TlsError::ClientCa("no client CA is usable".into()));

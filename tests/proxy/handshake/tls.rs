@@ -8,9 +8,11 @@ use std::sync::Arc;
 use rcgen::{KeyPair, PKCS_RSA_SHA256};
 use rustls::crypto::aws_lc_rs::{self, cipher_suite};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ALL_VERSIONS, CipherSuite, NamedGroup, ProtocolVersion, SupportedCipherSuite};
+use rustls::{
+    ALL_VERSIONS, CipherSuite, HandshakeKind, NamedGroup, ProtocolVersion, SupportedCipherSuite,
+};
 
-use crate::harness::http::{Connection, tcp};
+use crate::harness::http::{Connection, Request, tcp};
 use crate::harness::pki::{tls_client, tls_client_of};
 use crate::harness::wire::plain_body;
 use crate::harness::{PAYMENTS, Proxy};
@@ -25,10 +27,13 @@ fn proxy_with_rsa_key() -> Proxy {
 }
 
 fn assert_serves(proxy: &Proxy, mut connection: Connection) {
-    let request = proxy
+    connection.exchange(&health(proxy)).ok();
+}
+
+fn health(proxy: &Proxy) -> Request {
+    proxy
         .caller(&PAYMENTS)
-        .request("health", "", plain_body("health").to_string());
-    connection.exchange(&request).ok();
+        .request("health", "", plain_body("health").to_string())
 }
 
 #[test]
@@ -227,16 +232,20 @@ fn private_keys_in_pkcs8_pkcs1_and_sec1_are_served() {
     }
 }
 
+/// Each connection after the first one resumes a session. In TLS 1.3, a ticket resumes one connection, and each connection gets one ticket.
 #[test]
 fn both_tls_versions_serve_and_resume() {
     let proxy = Proxy::start();
     for version in [&TLS12, &TLS13] {
         let client = tls_client(proxy.setup.authority.der(), &[version], None, &["http/1.1"]);
-        for _ in 0..3 {
-            assert_serves(
-                &proxy,
-                Connection::open(proxy.server, Arc::clone(&client)).unwrap(),
-            );
+        for number in 0..3 {
+            let mut connection = Connection::open(proxy.server, Arc::clone(&client)).unwrap();
+            connection.exchange(&health(&proxy)).ok();
+            let kind = connection.tls().handshake_kind().unwrap();
+            let is_resumed = kind == HandshakeKind::Resumed;
+            assert_eq!(is_resumed, number > 0, "{version:?}: {kind:?}");
+            let tickets = u32::from(version.version == ProtocolVersion::TLSv1_3);
+            assert_eq!(connection.tls().tls13_tickets_received(), tickets);
         }
     }
 }

@@ -55,6 +55,8 @@ missing_test_packages() {
   has openssl || echo openssl
   has cc || echo build-essential
   has ps || echo procps
+  # The commands of deploy/connect.md, which a test runs.
+  has jq || echo jq
   [[ -n $(compgen -G '/usr/lib/*-linux-gnu/faketime/libfaketimeMT.so.1') ]] || echo libfaketime
   missing_python
 }

@@ -1,6 +1,6 @@
 //! `handshakes`: opens connections one after the other, each with one signed request, and prints their number and latencies.
 //!
-//! Full handshakes, or resumed ones. A run with `--resume` fails if a connection other than the first one is not resumed.
+//! Full handshakes, or resumed ones. A run with `--resume` fails if a connection after the first one is not resumed.
 
 use std::fs;
 use std::io::{self, Write as _};
